@@ -1,0 +1,61 @@
+# Every target is one line; what needs more is a script in scripts/.
+
+FUZZTIME ?= 30s
+BENCH ?= .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: build
+build: ## both binaries into bin/
+	go build -o bin/ ./cmd/poold ./cmd/poolctl
+
+.PHONY: demo
+demo: ## poold with its own etcd and three simulated clouds
+	go run ./cmd/poold dev
+
+.PHONY: test
+test: ## all tests that need only Go; with the race detector where there is a C compiler
+	scripts/test ./...
+
+.PHONY: test-lab
+test-lab: build ## against a real OpenStack on this machine (root on Debian; LAB_KEEP=1 leaves it up)
+	scripts/test-lab
+
+.PHONY: test-kill
+test-kill: build ## real daemons, killed at every moment
+	go test -tags chaos -count=1 -timeout 30m ./test/chaos/...
+
+.PHONY: lint
+lint: ## linters, formatting, go.mod, shell scripts
+	scripts/lint
+
+.PHONY: fmt
+fmt: ## format all Go files
+	scripts/golangci-lint fmt
+
+.PHONY: tidy
+tidy: ## make go.mod say what is imported
+	go mod tidy
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## benchmarks matching BENCH (all)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: golden
+golden: ## rewrite golden files and generated parts of documents
+	scripts/golden
+
+.PHONY: check
+check: lint test test-lab ## everything CI runs
+
+.PHONY: clean
+clean: ## delete what build made
+	rm -rf bin

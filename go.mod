@@ -1,0 +1,3 @@
+module poold
+
+go 1.26.0
