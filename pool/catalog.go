@@ -1,0 +1,202 @@
+package pool
+
+import "time"
+
+// Catalog is what the configuration says can be had: labels, images and
+// providers, resolved (parents merged, defaults filled in) and checked. It is
+// immutable once made.
+type Catalog struct {
+	Labels    []Label
+	Images    []Image
+	Providers []Provider
+	Tenants   []TenantLimit
+	// MaxHoldAge caps every hold; zero does not.
+	MaxHoldAge time.Duration
+}
+
+// Label is the name of a kind of node that clients ask for.
+type Label struct {
+	Name string
+	// MinReady is how many nodes are kept ready ahead of demand, over the
+	// whole system.
+	MinReady int
+	// MaxReadyAge is how old a ready node may get; zero is any age.
+	MaxReadyAge time.Duration
+}
+
+// TenantLimit bounds what the requests of one tenant may use at a time.
+type TenantLimit struct {
+	Tenant string
+	Limits Limits
+}
+
+// Provider is one cloud account and region.
+type Provider struct {
+	Name string
+	// Driver is "openstack" unless the configuration says otherwise.
+	Driver string
+	// Cloud is the name in clouds.yaml, Region the region within it.
+	Cloud, Region string
+	// Rate is the time between two API calls of one service; zero is no
+	// limit.
+	Rate time.Duration
+	// BootTimeout bounds the time from active to reachable, LaunchTimeout the
+	// time from the request to the cloud until ready.
+	BootTimeout, LaunchTimeout time.Duration
+	// MaxConcurrency is how many nodes may be building at once; zero or less
+	// is any number.
+	MaxConcurrency int
+	// Priority orders providers, lower first.
+	Priority int
+	// ImageNameFormat names uploads: {image_name}, {upload_id}, {timestamp}.
+	ImageNameFormat    string
+	ImageUploadTimeout time.Duration
+	Images             []ProviderImage
+	CloudImages        []CloudImage
+	Pools              []Pool
+}
+
+// ProviderImage says that an image is uploaded to a provider, and how.
+type ProviderImage struct {
+	Name string
+	// Paused stops uploads, not builds.
+	Paused bool
+	// Properties are set on the uploaded image.
+	Properties map[string]string
+	// ConfigDrive asks for, refuses or (nil) leaves to the cloud a config
+	// drive for servers made from the image.
+	ConfigDrive *bool
+	Connection  Connection
+}
+
+// CloudImage is an image that is in the cloud already.
+type CloudImage struct {
+	// Name is how labels refer to it.
+	Name string
+	// ID is the image's id if the configuration gives one; else ImageName is
+	// looked up.
+	ID, ImageName string
+	ConfigDrive   *bool
+	Connection    Connection
+}
+
+// Pool is a slice of a provider: its own limits, networks and labels.
+type Pool struct {
+	Name   string
+	Limits Limits
+	// IgnoreProviderQuota leaves the cloud's quota out of account.
+	IgnoreProviderQuota bool
+	// AZs are the availability zones to use; empty leaves it to the cloud.
+	AZs            []string
+	SecurityGroups []string
+	AutoFloatingIP bool
+	Attributes     map[string]string
+	// Priority orders pools, lower first.
+	Priority int
+	Labels   []LabelSpec
+}
+
+// LabelSpec is how a pool makes nodes of a label.
+type LabelSpec struct {
+	Name string
+	// DiskImage or CloudImage names the image; exactly one is set.
+	DiskImage, CloudImage string
+	// FlavorName is a flavor's name or id; with MinRAMMiB it is a part of the
+	// name. See [Quota.Flavor].
+	FlavorName string
+	MinRAMMiB  int64
+	KeyName    string
+	// ConsoleLog keeps the tail of the console of a node that failed.
+	ConsoleLog     bool
+	BootFromVolume bool
+	VolumeGB       int64
+	// Properties are set as metadata of the server.
+	Properties map[string]string
+	UserData   string
+	// Networks are the label's own or else those of the pool.
+	Networks []string
+	// HostKeyChecking reads the host keys; without it an active node is
+	// ready.
+	HostKeyChecking bool
+}
+
+// Image is a recipe that poold builds itself.
+type Image struct {
+	Name string
+	// Elements are passed to the build command, in order.
+	Elements []string
+	// Env is added to the environment of the build command.
+	Env map[string]string
+	// Formats are what to build: those asked for here and those the providers
+	// need.
+	Formats []string
+	// DeleteAfterUpload deletes the file of a format from the builder's disk
+	// once every provider that needs the format has a ready upload of the
+	// build; those of KeepFormats stay.
+	DeleteAfterUpload bool
+	KeepFormats       []string
+	// RebuildAge is how old the newest ready build may get.
+	RebuildAge   time.Duration
+	BuildTimeout time.Duration
+	Release      string
+	// Command is the build program with its leading arguments;
+	// disk-image-create by default.
+	Command []string
+	// Paused stops builds.
+	Paused bool
+	// Properties are the base of the properties of every upload.
+	Properties map[string]string
+	Username   string
+	PythonPath string
+	ShellType  string
+}
+
+// Provider returns the provider of that name, or nil.
+func (c *Catalog) Provider(name string) *Provider {
+	for i := range c.Providers {
+		if c.Providers[i].Name == name {
+			return &c.Providers[i]
+		}
+	}
+	return nil
+}
+
+// Label returns the label of that name, or nil.
+func (c *Catalog) Label(name string) *Label {
+	for i := range c.Labels {
+		if c.Labels[i].Name == name {
+			return &c.Labels[i]
+		}
+	}
+	return nil
+}
+
+// Image returns the image of that name, or nil.
+func (c *Catalog) Image(name string) *Image {
+	for i := range c.Images {
+		if c.Images[i].Name == name {
+			return &c.Images[i]
+		}
+	}
+	return nil
+}
+
+// Pool returns the pool of that name, or nil.
+func (p *Provider) Pool(name string) *Pool {
+	for i := range p.Pools {
+		if p.Pools[i].Name == name {
+			return &p.Pools[i]
+		}
+	}
+	return nil
+}
+
+// Label returns how the pool makes nodes of a label, or nil if it does not.
+func (p *Pool) Label(name string) *LabelSpec {
+	for i := range p.Labels {
+		if p.Labels[i].Name == name {
+			return &p.Labels[i]
+		}
+	}
+	return nil
+}

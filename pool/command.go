@@ -1,0 +1,46 @@
+package pool
+
+import "time"
+
+// Verb is what an operator wants done.
+type Verb string
+
+// The verbs that exist.
+const (
+	// VerbDelete deletes the target node.
+	VerbDelete Verb = "node-delete"
+	// VerbForceDelete deletes the target node though it is in use or held.
+	VerbForceDelete Verb = "node-force-delete"
+	// VerbHold keeps the target node for a human.
+	VerbHold Verb = "node-hold"
+	// VerbUnhold ends a hold: the node is deleted.
+	VerbUnhold Verb = "node-unhold"
+	// VerbBuild builds the target image now.
+	VerbBuild Verb = "image-build"
+)
+
+// Command is an operator's wish, made by poolctl under a lease of 10 minutes
+// and applied by the owner of the edge it asks for, who writes the result in
+// the same transaction as the effect.
+type Command struct {
+	V    int    `json:"v"`
+	Verb Verb   `json:"verb"`
+	Node NodeID `json:"node,omitempty"`
+	// Target is an image's name for verbs about images.
+	Target string `json:"target,omitempty"`
+	// By is who asks, for the timeline.
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	TTL    string    `json:"ttl,omitempty"`
+	At     time.Time `json:"at"`
+	// Done is set together with Error ("" when it was applied).
+	Done  bool   `json:"done,omitempty"`
+	Error string `json:"error,omitempty"`
+	// NotFound tells an error about a target that does not exist from a
+	// refusal.
+	NotFound bool `json:"not_found,omitempty"`
+
+	ID string `json:"-"`
+
+	Record
+}

@@ -1,0 +1,159 @@
+package pool
+
+import (
+	"maps"
+	"time"
+)
+
+// BuildState is where a build is in its life.
+type BuildState string
+
+// The states of a build.
+const (
+	BuildBuilding BuildState = "building"
+	BuildReady    BuildState = "ready"
+	BuildFailed   BuildState = "failed"
+	BuildDeleting BuildState = "deleting"
+	BuildDeleted  BuildState = "deleted"
+)
+
+// BuildMachine returns the table of a build's life.
+func BuildMachine() Machine[BuildState] {
+	return Machine[BuildState]{
+		Kind: "build", Initial: BuildBuilding, Terminal: BuildDeleted,
+		Edges: []Edge[BuildState]{
+			{BuildBuilding, BuildReady, []Actor{Builder}, "every format is there, with its checksums"},
+			{BuildBuilding, BuildFailed, []Actor{Builder}, "the command failed, timed out or died with its builder"},
+			{BuildReady, BuildDeleting, []Actor{Builder, Operator}, "superseded, unused or deleted by hand"},
+			{BuildFailed, BuildDeleting, []Actor{Builder, Operator}, "failed"},
+			{BuildDeleting, BuildDeleted, []Actor{Builder}, "its files and uploads are gone"},
+		},
+	}
+}
+
+// Artifact is one format of a build, on the disk of its builder.
+type Artifact struct {
+	// Format is "qcow2", "raw", "vhd" and so on.
+	Format string `json:"format"`
+	Path   string `json:"path"`
+	// Bytes is the size of the file.
+	Bytes  int64  `json:"bytes"`
+	MD5    string `json:"md5"`
+	SHA256 string `json:"sha256"`
+	SHA512 string `json:"sha512"`
+}
+
+// Build is one outcome of an image's recipe.
+type Build struct {
+	V       int        `json:"v"`
+	Image   string     `json:"image"`
+	ID      string     `json:"id"`
+	State   BuildState `json:"state"`
+	Since   time.Time  `json:"since"`
+	Created time.Time  `json:"created"`
+	// Builder is the peer that built it and has its files.
+	Builder string `json:"builder"`
+	// RecipeHash tells builds of different recipes apart.
+	RecipeHash string     `json:"recipe_hash,omitempty"`
+	Artifacts  []Artifact `json:"artifacts,omitempty"`
+	// Attempts is how many builds of the same recipe failed in a row before
+	// this one.
+	Attempts int `json:"attempts,omitempty"`
+	// Error is why the build failed; Log is the path of its log.
+	Error      string `json:"error,omitempty"`
+	Log        string `json:"log,omitempty"`
+	Username   string `json:"username,omitempty"`
+	PythonPath string `json:"python_path,omitempty"`
+	ShellType  string `json:"shell_type,omitempty"`
+
+	Record
+}
+
+// Moved returns a copy of b in another state.
+func (b *Build) Moved(to BuildState, now time.Time) *Build {
+	c := *b
+	c.State, c.Since = to, now.UTC().Truncate(time.Millisecond)
+	return &c
+}
+
+// Artifact returns the artifact of a format, or nil.
+func (b *Build) Artifact(format string) *Artifact {
+	for i := range b.Artifacts {
+		if b.Artifacts[i].Format == format {
+			return &b.Artifacts[i]
+		}
+	}
+	return nil
+}
+
+// UploadState is where an upload is in its life.
+type UploadState string
+
+// The states of an upload.
+const (
+	UploadPending   UploadState = "pending"
+	UploadUploading UploadState = "uploading"
+	UploadReady     UploadState = "ready"
+	UploadFailed    UploadState = "failed"
+	UploadDeleting  UploadState = "deleting"
+	UploadDeleted   UploadState = "deleted"
+)
+
+// UploadMachine returns the table of an upload's life.
+func UploadMachine() Machine[UploadState] {
+	return Machine[UploadState]{
+		Kind: "upload", Initial: UploadPending, Terminal: UploadDeleted,
+		Edges: []Edge[UploadState]{
+			{UploadPending, UploadUploading, []Actor{Uploader}, "the image's id is on record, data is sent"},
+			{UploadPending, UploadFailed, []Actor{Uploader}, "cannot be uploaded: no such format, file gone"},
+			{UploadPending, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted"},
+			{UploadUploading, UploadReady, []Actor{Uploader}, "size and hash verified, active"},
+			{UploadUploading, UploadFailed, []Actor{Uploader}, "sending or verifying failed"},
+			{UploadUploading, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted"},
+			{UploadReady, UploadDeleting, []Actor{Uploader, Operator}, "superseded, gone from the cloud or deleted by hand"},
+			{UploadFailed, UploadDeleting, []Actor{Uploader, Operator}, "clean up what was sent"},
+			{UploadDeleting, UploadDeleted, []Actor{Uploader}, "gone from the cloud"},
+		},
+	}
+}
+
+// Upload is one build in one provider.
+type Upload struct {
+	V        int         `json:"v"`
+	Image    string      `json:"image"`
+	Build    string      `json:"build"`
+	Provider string      `json:"provider"`
+	State    UploadState `json:"state"`
+	Since    time.Time   `json:"since"`
+	Created  time.Time   `json:"created"`
+	// ExternalID is the id of the image in the cloud; it is on record before
+	// any data is sent.
+	ExternalID   string `json:"external_id,omitempty"`
+	ExternalName string `json:"external_name,omitempty"`
+	Format       string `json:"format,omitempty"`
+	// Bytes is the size of the file, SentBytes how much of it was sent.
+	Bytes     int64 `json:"bytes,omitempty"`
+	SentBytes int64 `json:"sent_bytes,omitempty"`
+	// Attempts is how many uploads of this build to this provider failed
+	// before; Error is why this one did.
+	Attempts int    `json:"attempts,omitempty"`
+	Error    string `json:"error,omitempty"`
+
+	Record
+}
+
+// Moved returns a copy of u in another state.
+func (u *Upload) Moved(to UploadState, now time.Time) *Upload {
+	c := *u
+	c.State, c.Since = to, now.UTC().Truncate(time.Millisecond)
+	return &c
+}
+
+// ImageProperties merges the properties of an image and of its use in a
+// provider; the provider wins.
+func ImageProperties(i *Image, p *ProviderImage) map[string]string {
+	merged := make(map[string]string, len(i.Properties)+len(p.Properties))
+	maps.Copy(merged, i.Properties)
+	maps.Copy(merged, p.Properties)
+	return merged
+}

@@ -1,0 +1,30 @@
+package pool
+
+import "time"
+
+// Role is a part that a peer plays.
+type Role string
+
+// The roles; a builder uploads too.
+const (
+	RoleAllocator Role = "allocator"
+	RoleLauncher  Role = "launcher"
+	RoleBuilder   Role = "builder"
+)
+
+// Member is one running peer, in etcd under its lease.
+type Member struct {
+	V         int       `json:"v"`
+	Name      string    `json:"name"`
+	Roles     []Role    `json:"roles"`
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Providers []string  `json:"providers,omitempty"`
+	Labels    []string  `json:"labels,omitempty"`
+	Images    []string  `json:"images,omitempty"`
+	// Owns lists what the peer owns, as "allocator", "provider/NAME",
+	// "image/NAME" and "upload/NAME".
+	Owns []string `json:"owns,omitempty"`
+
+	Record
+}

@@ -1,0 +1,108 @@
+package pool
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+)
+
+// RecordVersion is the version that records are written with.
+const RecordVersion = 1
+
+// Record is what every record carries besides its own fields.
+type Record struct {
+	// Revision is the etcd mod_revision the record was read at; 0 for one
+	// that was never written.
+	Revision int64 `json:"-"`
+	// Extra holds the fields of the stored record that this version does not
+	// know; they survive a rewrite.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// Change is a record before and after. A nil Before creates the record, which
+// must not exist; a nil After deletes it. Otherwise the write succeeds only if
+// the record's revision is still Before's.
+type Change[T any] struct {
+	Before, After *T
+}
+
+// Create returns the change that makes a new record.
+func Create[T any](after *T) Change[T] { return Change[T]{After: after} }
+
+// Update returns the change from one version of a record to the next.
+func Update[T any](before, after *T) Change[T] { return Change[T]{Before: before, After: after} }
+
+// Remove returns the change that deletes a record.
+func Remove[T any](before *T) Change[T] { return Change[T]{Before: before} }
+
+// Write is one atomic change of records: all of it happens or none. The store
+// checks every move of a state against its table for the actor, compares every
+// revision, and compares that the writer is still the owner it writes as.
+type Write struct {
+	By          Actor
+	Nodes       []Change[Node]
+	Allocations []Change[Allocation]
+	Builds      []Change[Build]
+	Uploads     []Change[Upload]
+	Commands    []Change[Command]
+	Quotas      []Change[Quota]
+	// Requests may only be removed: their values belong to their clients.
+	Requests []Change[Request]
+	// Unchanged are requests whose revision must still be the same.
+	Unchanged []*Request
+	// Gone are requests that must not exist any more (another request at the
+	// same key does not count).
+	Gone []RequestRef
+}
+
+// Snapshot is all records as of one revision, each list sorted by its key.
+// Neither the lists nor the records may be changed.
+type Snapshot struct {
+	// Revision is the etcd revision that the snapshot is complete at.
+	Revision    int64
+	Nodes       []*Node
+	Requests    []*Request
+	Allocations []*Allocation
+	Builds      []*Build
+	Uploads     []*Upload
+	Commands    []*Command
+	Quotas      []*Quota
+	Members     []*Member
+	// Unreadable are the keys of records that exist but that this version
+	// cannot read, because they are newer or damaged, sorted. While there are
+	// any, nobody may conclude from the absence of a record.
+	Unreadable []string
+}
+
+// Quota returns the quota record of a provider, or nil.
+func (s *Snapshot) Quota(provider string) *Quota {
+	for _, q := range s.Quotas {
+		if q.Provider == provider {
+			return q
+		}
+	}
+	return nil
+}
+
+// BuildsOf returns the builds of an image, newest first.
+func (s *Snapshot) BuildsOf(image string) []*Build {
+	var builds []*Build
+	for _, b := range s.Builds {
+		if b.Image == image {
+			builds = append(builds, b)
+		}
+	}
+	slices.SortFunc(builds, func(a, b *Build) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID))
+	})
+	return builds
+}
+
+// Answers returns the allocation of each request that has one.
+func (s *Snapshot) Answers() map[RequestRef]*Allocation {
+	answers := make(map[RequestRef]*Allocation, len(s.Allocations))
+	for _, a := range s.Allocations {
+		answers[a.Ref()] = a
+	}
+	return answers
+}
