@@ -1,0 +1,190 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"poold/internal/golden"
+	"poold/pool"
+	"poold/store/kv"
+)
+
+var at = time.Date(2026, 2, 3, 4, 5, 6, 7e6, time.UTC)
+
+// goldenRecord protects what is on disk at every site: a record of each kind is
+// written as the file says and read as it was.
+func goldenRecord[T any](t *testing.T, c kind[T], r *T) {
+	t.Helper()
+	k := newKeys(DefaultPrefix)
+	value, err := c.encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, value, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	text.WriteByte('\n')
+	golden.Equal(t, filepath.Join("testdata", c.name+".json"), text.String())
+	key := c.key(k, r)
+	got, err := c.decode(k, k.parse(key), kv.Item{Key: key, Value: text.Bytes(), ModRevision: 9, CreateRevision: 8, Lease: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, got); diff != "" {
+		t.Errorf("%s is read otherwise (-written +read):\n%s", c.name, diff)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	c := newCodec()
+	rec := pool.Record{Revision: 9, Extra: map[string]json.RawMessage{"later": json.RawMessage(`7`)}}
+	ref := &pool.RequestRef{Client: "zuul", ID: "100", CreateRevision: 5}
+	prio := 100
+	address := pool.Address{IP: "192.0.2.1", Version: 4, Floating: true, Network: "net"}
+	connection := pool.Connection{Type: "ssh", Port: 22, Username: "zuul", PythonPath: "auto", ShellType: "sh"}
+	goldenRecord(t, c.nodes, &pool.Node{
+		V: 1, ID: "n1", Provider: "p", Pool: "main", Label: "noble", State: pool.NodeReady, Since: at, Created: at,
+		Reason: "reachable", Failure: pool.KindQuota, Evidence: "tail",
+		Timeline:    []pool.Stamp{{State: pool.NodePending, At: at, By: pool.Allocator, Reason: "demand"}},
+		AllocatedTo: ref, Tenant: "t", ForSet: ref, Cloud: "c", Region: "r", AZ: "az", FlavorID: "f1", Flavor: "f",
+		Resources: pool.Resources{Instances: 1, Cores: 2, RAMMiB: 4096}, Image: "i", Build: "b", ImageID: "u",
+		Connection: connection, Batch: "pb", BatchIndex: 1, BatchSize: 2, InstanceID: "s", HostID: "h",
+		ExposeAsked: &at, Addresses: []pool.Address{address}, InterfaceIP: "192.0.2.1",
+		HostKeys: []string{"ssh-ed25519 AAAA"}, Attributes: map[string]string{"a": "b"},
+		HoldUntil: &at, HoldReason: "look", DeleteAsked: &at, Record: rec,
+	})
+	goldenRecord(t, c.requests, &pool.Request{
+		V: 1, Labels: []string{"noble"}, Priority: &prio, RelativePriority: 1, Accept: pool.AcceptExplicit, Tenant: "t",
+		Provider: "p", Deadline: &at, MaxLifetime: "4h", Annotations: map[string]string{"a": "b"}, Accepted: true,
+		Release: []pool.NodeID{"n1"}, Hold: &pool.Hold{Nodes: []pool.NodeID{"n1"}, Reason: "look", TTL: "1h"},
+		Client: "zuul", ID: "100", Leased: true, CreateRevision: 8, Record: rec,
+	})
+	goldenRecord(t, c.allocations, &pool.Allocation{
+		V: 1, State: pool.AllocationFulfilled, Since: at, Created: at, RequestRevision: 5,
+		Reasons: []pool.Reason{{Provider: "p", Class: "quota", Text: "cores"}}, Error: "e", Ignored: []string{"labels"},
+		Nodes: []pool.AllocatedNode{{
+			ID: "n1", Label: "noble", Provider: "p", State: "in-use", Addresses: []pool.Address{address}, Connection: connection,
+		}},
+		Client: "zuul", ID: "100", Record: rec,
+	})
+	goldenRecord(t, c.builds, &pool.Build{
+		V: 1, Image: "i", ID: "b", State: pool.BuildReady, Since: at, Created: at, Builder: "peer", RecipeHash: "h",
+		Artifacts: []pool.Artifact{{Format: "qcow2", Path: "b.qcow2", Bytes: 3, MD5: "m", SHA256: "s", SHA512: "l"}},
+		Error:     "e", Log: "b.log", Username: "u", PythonPath: "auto", ShellType: "sh", Record: rec,
+	})
+	goldenRecord(t, c.uploads, &pool.Upload{
+		V: 1, Image: "i", Build: "b", Provider: "p", State: pool.UploadUploading, Since: at, Created: at, ExternalID: "x",
+		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Record: rec,
+	})
+	goldenRecord(t, c.commands, &pool.Command{
+		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",
+		ID: "c1", Record: rec,
+	})
+	limits := pool.NoLimits()
+	goldenRecord(t, c.quotas, &pool.Quota{
+		V: 1, Provider: "p", At: at, Limits: limits, Foreign: pool.Resources{Cores: 1}, Lowered: &limits,
+		Flavors: []pool.Flavor{{ID: "f1", Name: "f", Cores: 2, RAMMiB: 4096, DiskGB: 40}}, Zones: []string{"az"},
+		CloudImages: map[string]string{"i": "x"}, Trouble: "t", Record: rec,
+	})
+	goldenRecord(t, c.members, &pool.Member{
+		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
+		Labels: []string{"noble"}, Images: []string{"i"}, Owns: []string{"provider/p"}, Record: rec,
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	k, c := newKeys(DefaultPrefix), newCodec()
+	for name, tc := range map[string]struct {
+		value string
+		want  error
+	}{
+		"a newer version":                     {`{"v":2,"id":"n","provider":"p"}`, errNewer},
+		"a newer version with another layout": {`{"v":2,"id":7}`, errNewer},
+		"the key of another record":           {`{"v":1,"id":"m","provider":"p"}`, errMisplaced},
+	} {
+		key := k.node("p", "n")
+		if _, err := c.nodes.decode(k, k.parse(key), kv.Item{Key: key, Value: []byte(tc.value)}); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+	if _, err := c.nodes.encode(&pool.Node{V: 2}); !errors.Is(err, errNewer) {
+		t.Errorf("a newer record is written back: %v", err)
+	}
+	shadow := &pool.Node{State: pool.NodeReady}
+	shadow.Extra = map[string]json.RawMessage{"State": json.RawMessage(`"deleted"`)}
+	if value, err := c.nodes.encode(shadow); err != nil || bytes.Contains(value, []byte("deleted")) {
+		t.Errorf("an unknown field shadows a known one: %s, %v", value, err)
+	}
+}
+
+// Whatever a client writes is answered.
+func TestDefects(t *testing.T) {
+	s := &Store{keys: newKeys(DefaultPrefix), codec: newCodec()}
+	many := strings.TrimSuffix(strings.Repeat(`"l",`, pool.MaxRequestLabels+1), ",")
+	for _, c := range []struct{ key, value, want string }{
+		{"c/1", `{"v":1,"labels":["l"]}`, ""},
+		{"c/1", `{"labels":["l"],"accept":"explicit","hold":{"nodes":["n"],"reason":"r","ttl":"1h"},"max_lifetime":"4h"}`, ""},
+		{"c/1", `garbage`, "cannot be read"},
+		{"c/1", ``, "cannot be read"},
+		{"c/1", `null`, "no labels"},
+		{"c/1", `{"labels":"l"}`, "cannot be read"},
+		{"c/1", `{"v":2,"labels":["l"]}`, "version 2"},
+		{"c/1", `{"v":1}`, "no labels"},
+		{"c/1", `{"labels":["l",""]}`, "label 2 is empty"},
+		{"c/1", `{"labels":[` + many + `]}`, "101 labels"},
+		{"c/1", `{"labels":["` + strings.Repeat("l", pool.MaxRequestBytes) + `"]}`, "at most 16384"},
+		{"c/1", `{"labels":["l"],"accept":"later"}`, "accept"},
+		{"c/1", `{"labels":["l"],"max_lifetime":"soon"}`, "max_lifetime"},
+		{"c/1", `{"labels":["l"],"max_lifetime":"-1h"}`, "max_lifetime"},
+		{"c/1", `{"labels":["l"],"hold":{"ttl":"x"}}`, "hold.ttl"},
+		{"c/1/2", `{"labels":["l"]}`, "slash"},
+		{"c/", `{"labels":["l"]}`, "no id"},
+		{"/1", `{"labels":["l"]}`, "no client"},
+		{"c/\x01", `{"labels":["l"]}`, "printed"},
+	} {
+		key := s.keys.prefix + "requests/" + c.key
+		r := s.decodeRequest(s.keys.parse(key), kv.Item{Key: key, Value: []byte(c.value), Lease: 1, ModRevision: 3, CreateRevision: 2})
+		if (c.want == "") != (r.Defect == "") || !strings.Contains(r.Defect, c.want) {
+			t.Errorf("%s %.60s: defect %q, want %q", c.key, c.value, r.Defect, c.want)
+		}
+		if r.Client+"/"+r.ID != c.key || r.Revision != 3 || r.CreateRevision != 2 || !r.Leased {
+			t.Errorf("%s: lost what the key says: %+v", c.key, r)
+		}
+	}
+	key := s.keys.request("c", "1")
+	if r := s.decodeRequest(s.keys.parse(key), kv.Item{Key: key, Value: []byte(`{"labels":["l"]}`)}); !strings.Contains(r.Defect, "lease") {
+		t.Errorf("neither lease nor lifetime: %q", r.Defect)
+	}
+}
+
+func FuzzDecodeRequest(f *testing.F) {
+	s := &Store{keys: newKeys(DefaultPrefix), codec: newCodec()}
+	f.Add([]byte(`{"v":1,"labels":["l"],"x":{"y":1}}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		key := s.keys.request("c", "1")
+		it := kv.Item{Key: key, Value: value, Lease: 1}
+		r := s.decodeRequest(s.keys.parse(key), it)
+		if r.Defect != "" {
+			return
+		}
+		again, err := s.codec.requests.encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it.Value = again
+		second := s.decodeRequest(s.keys.parse(key), it)
+		r.V = pool.RecordVersion
+		if second.Defect == "" && fmt.Sprint(second.Labels, second.Accept, len(second.Extra)) != fmt.Sprint(r.Labels, r.Accept, len(r.Extra)) {
+			t.Errorf("%s became %s", value, again)
+		}
+	})
+}

@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+
+	"poold/pool"
+)
+
+// Owned is the store as a component sees it that owns something: all records,
+// and writes that count only while it is the owner. It is safe for concurrent
+// use.
+type Owned struct {
+	store   *Store
+	view    *View
+	own     *Ownership
+	changed <-chan struct{}
+	cancel  func()
+}
+
+// Owned returns a handle of what own permits. Close it.
+func (s *Store) Owned(view *View, own *Ownership) *Owned {
+	changed, cancel := view.Subscribe()
+	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
+}
+
+// Snapshot returns all records as of some revision; compare its Revision with
+// what Apply returned before deciding again on the same records.
+func (o *Owned) Snapshot() *pool.Snapshot { return o.view.Snapshot() }
+
+// Changed gets a value after changes; see [View.Subscribe]. It has one reader.
+func (o *Owned) Changed() <-chan struct{} { return o.changed }
+
+// Apply writes as the owner; see [Store.Apply].
+func (o *Owned) Apply(ctx context.Context, w pool.Write) (int64, error) {
+	return o.store.Apply(ctx, o.own, w)
+}
+
+// Read returns all records, linearizably.
+func (o *Owned) Read(ctx context.Context) (*pool.Snapshot, error) { return o.store.Read(ctx) }
+
+// Close ends the subscription, not the ownership.
+func (o *Owned) Close() { o.cancel() }

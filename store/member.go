@@ -1,0 +1,26 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"poold/pool"
+	"poold/store/kv"
+)
+
+// PutMember shows a peer to the others for as long as its session lives, or
+// replaces what it showed before; a new life of a peer replaces the last one
+// of the same name.
+func (s *Store) PutMember(ctx context.Context, session *Session, m *pool.Member) error {
+	value, err := s.codec.members.encode(m)
+	if err != nil {
+		return err
+	}
+	// A lost reply needs no care: the next put says the same or better.
+	revision, _, err := s.kv.Commit(ctx, kv.Txn{Then: []kv.Op{kv.PutLeased(s.keys.member(m.Name), value, session.lease)}})
+	if err != nil {
+		return fmt.Errorf("put member %s: %w", m.Name, translate(err))
+	}
+	s.saw(revision)
+	return nil
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"poold/pool"
+	"poold/store/kv"
+)
+
+// Store keeps records in a kv.KV. Make one with [New].
+type Store struct {
+	kv    kv.KV
+	keys  keys
+	codec codec
+	log   *zap.Logger
+	// seen is the highest revision that a reply has told.
+	seen atomic.Int64
+}
+
+// New returns a store of the records under prefix; "" is [DefaultPrefix].
+func New(records kv.KV, prefix string, log *zap.Logger) *Store {
+	if prefix == "" {
+		prefix = DefaultPrefix
+	}
+	return &Store{kv: records, keys: newKeys(prefix), codec: newCodec(), log: log.Named("store")}
+}
+
+// installation is the value of the key of the same name.
+type installation struct {
+	V  int    `json:"v"`
+	ID string `json:"id"`
+}
+
+// Installation returns the id that marks everything of ours in every cloud. The
+// first peer ever makes it with mint; whoever comes at the same time gets the
+// same id.
+func (s *Store) Installation(ctx context.Context, mint func() (string, error)) (string, error) {
+	id, err := s.readInstallation(ctx)
+	if !errors.Is(err, pool.ErrNotFound) {
+		return id, err
+	}
+	id, err = mint()
+	if err != nil {
+		return "", fmt.Errorf("make the installation's id: %w", err)
+	}
+	value, err := json.Marshal(installation{V: pool.RecordVersion, ID: id})
+	if err != nil {
+		return "", fmt.Errorf("make the installation's id: %w", err)
+	}
+	key := s.keys.installation()
+	_, _, err = s.kv.Commit(ctx, kv.Txn{If: []kv.Cond{kv.Absent(key)}, Then: []kv.Op{kv.Put(key, value)}})
+	if err != nil && !errors.Is(err, kv.ErrUnknown) {
+		return "", fmt.Errorf("make the installation's id: %w", translate(err))
+	}
+	// Whether it was us, another, or unknown: what is there now is the id.
+	return s.readInstallation(ctx)
+}
+
+func (s *Store) readInstallation(ctx context.Context) (string, error) {
+	it, err := s.kv.Get(ctx, s.keys.installation())
+	if err != nil {
+		return "", fmt.Errorf("read the installation's id: %w", translate(err))
+	}
+	var i installation
+	if err := json.Unmarshal(it.Value, &i); err != nil {
+		return "", fmt.Errorf("read the installation's id: %w", err)
+	}
+	if i.ID == "" {
+		return "", errors.New("read the installation's id: it is empty")
+	}
+	return i.ID, nil
+}
+
+// Read returns all records, linearizably: nothing that was written before the
+// call is missing.
+func (s *Store) Read(ctx context.Context) (*pool.Snapshot, error) {
+	items, revision, err := s.kv.List(ctx, s.keys.prefix)
+	if err != nil {
+		return nil, fmt.Errorf("read all records: %w", translate(err))
+	}
+	s.saw(revision)
+	var t tables
+	for _, it := range items {
+		_ = t.put(s, it) // what cannot be read is in Unreadable
+	}
+	return t.snapshot(revision), nil
+}
+
+// saw remembers a revision that a reply told.
+func (s *Store) saw(revision int64) {
+	for {
+		old := s.seen.Load()
+		if revision <= old || s.seen.CompareAndSwap(old, revision) {
+			return
+		}
+	}
+}
+
+// translate gives an error of kv the class that components ask for.
+func translate(err error) error {
+	for _, c := range []struct{ from, to error }{
+		{kv.ErrNotFound, pool.ErrNotFound},
+		{kv.ErrUnavailable, pool.ErrUnavailable},
+		{kv.ErrUnknown, pool.ErrUnknown},
+	} {
+		if errors.Is(err, c.from) {
+			return fmt.Errorf("%w: %w", c.to, err)
+		}
+	}
+	return err
+}

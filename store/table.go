@@ -1,0 +1,151 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"sort"
+
+	"poold/pool"
+	"poold/store/kv"
+)
+
+// table is one kind of record, sorted by key. Changes gather in pending and
+// are merged when the list is asked for, so that a burst of changes copies the
+// list once, and a list that was handed out is never touched.
+type table[T any] struct {
+	keys    []string
+	records []*T
+	// pending has the changes since; nil stands for a deleted record.
+	pending map[string]*T
+}
+
+func (t *table[T]) set(key string, r *T) {
+	if t.pending == nil {
+		t.pending = map[string]*T{}
+	}
+	t.pending[key] = r
+}
+
+// list merges what is pending and returns the records.
+func (t *table[T]) list() []*T {
+	if len(t.pending) == 0 {
+		return t.records
+	}
+	keys := make([]string, 0, len(t.keys)+len(t.pending))
+	records := make([]*T, 0, len(t.keys)+len(t.pending))
+	from := 0
+	for _, key := range slices.Sorted(maps.Keys(t.pending)) {
+		to := from + sort.SearchStrings(t.keys[from:], key)
+		keys, records = append(keys, t.keys[from:to]...), append(records, t.records[from:to]...)
+		from = to
+		if from < len(t.keys) && t.keys[from] == key {
+			from++
+		}
+		if r := t.pending[key]; r != nil {
+			keys, records = append(keys, key), append(records, r)
+		}
+	}
+	t.keys, t.records = append(keys, t.keys[from:]...), append(records, t.records[from:]...)
+	t.pending = nil
+	return t.records
+}
+
+// tables is every record. The zero value is empty.
+type tables struct {
+	nodes       table[pool.Node]
+	requests    table[pool.Request]
+	allocations table[pool.Allocation]
+	builds      table[pool.Build]
+	uploads     table[pool.Upload]
+	commands    table[pool.Command]
+	quotas      table[pool.Quota]
+	members     table[pool.Member]
+	// unreadable says why a record cannot be read, by key.
+	unreadable map[string]error
+}
+
+// put takes in an item and returns why it is not a record that can be read.
+func (t *tables) put(s *Store, it kv.Item) error {
+	err := t.decode(s, s.keys.parse(it.Key), it)
+	delete(t.unreadable, it.Key)
+	if err == nil {
+		return nil
+	}
+	if t.unreadable == nil {
+		t.unreadable = map[string]error{}
+	}
+	t.unreadable[it.Key] = err
+	return err
+}
+
+// decode takes an item into its table.
+func (t *tables) decode(s *Store, p place, it kv.Item) error {
+	switch p.family {
+	case familyRequest:
+		t.requests.set(it.Key, s.decodeRequest(p, it))
+		return nil
+	case familyNode:
+		return decodeInto(&t.nodes, s.codec.nodes, s.keys, p, it)
+	case familyAllocation:
+		return decodeInto(&t.allocations, s.codec.allocations, s.keys, p, it)
+	case familyBuild:
+		return decodeInto(&t.builds, s.codec.builds, s.keys, p, it)
+	case familyUpload:
+		return decodeInto(&t.uploads, s.codec.uploads, s.keys, p, it)
+	case familyCommand:
+		return decodeInto(&t.commands, s.codec.commands, s.keys, p, it)
+	case familyQuota:
+		return decodeInto(&t.quotas, s.codec.quotas, s.keys, p, it)
+	case familyMember:
+		return decodeInto(&t.members, s.codec.members, s.keys, p, it)
+	case familyNone:
+		return errMisplaced
+	case familyOther:
+	}
+	return nil
+}
+
+// decodeInto takes in one item; a record that cannot be read is not shown in
+// an older version either.
+func decodeInto[T any](t *table[T], c kind[T], k keys, p place, it kv.Item) error {
+	r, err := c.decode(k, p, it)
+	if err != nil {
+		r = nil
+	}
+	t.set(it.Key, r)
+	return err
+}
+
+// remove takes a key out.
+func (t *tables) remove(s *Store, key string) {
+	delete(t.unreadable, key)
+	switch s.keys.parse(key).family {
+	case familyRequest:
+		t.requests.set(key, nil)
+	case familyNode:
+		t.nodes.set(key, nil)
+	case familyAllocation:
+		t.allocations.set(key, nil)
+	case familyBuild:
+		t.builds.set(key, nil)
+	case familyUpload:
+		t.uploads.set(key, nil)
+	case familyCommand:
+		t.commands.set(key, nil)
+	case familyQuota:
+		t.quotas.set(key, nil)
+	case familyMember:
+		t.members.set(key, nil)
+	case familyNone, familyOther:
+	}
+}
+
+func (t *tables) snapshot(revision int64) *pool.Snapshot {
+	return &pool.Snapshot{
+		Revision: revision,
+		Nodes:    t.nodes.list(), Requests: t.requests.list(), Allocations: t.allocations.list(),
+		Builds: t.builds.list(), Uploads: t.uploads.list(), Commands: t.commands.list(),
+		Quotas: t.quotas.list(), Members: t.members.list(),
+		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
+	}
+}
