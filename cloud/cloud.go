@@ -1,0 +1,237 @@
+package cloud
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"poold/pool"
+)
+
+// BatchSpec asks for Count instances that are alike.
+type BatchSpec struct {
+	Mark Mark
+	// Name and Count give the names, see [pool.InstanceName].
+	Name     string
+	Count    int
+	FlavorID string
+	ImageID  string
+	AZ       string
+	// Networks are names or ids; empty leaves it to the cloud.
+	Networks       []string
+	SecurityGroups []string
+	KeyName        string
+	UserData       string
+	// Properties become metadata of each instance; they cannot replace the
+	// mark.
+	Properties     map[string]string
+	ConfigDrive    *bool
+	BootFromVolume bool
+	VolumeGB       int64
+}
+
+// Status is the state of an instance, as far as poold cares.
+type Status string
+
+// The statuses of an instance.
+const (
+	StatusBuilding Status = "building"
+	StatusActive   Status = "active"
+	StatusError    Status = "error"
+	StatusDeleting Status = "deleting"
+	// StatusDeleted is the cloud's word that an instance is gone.
+	StatusDeleted Status = "deleted"
+	// StatusOther is a state that poold never asks for: stopped, rescued.
+	StatusOther Status = "other"
+)
+
+// Instance is a virtual machine as the cloud reports it.
+type Instance struct {
+	ID, Name string
+	Status   Status
+	// Fault is why the status is error, FaultKind what to do about it. A list
+	// may leave them out; a look by id has them.
+	Fault     string
+	FaultKind Kind
+	Mark      Mark
+	AZ        string
+	HostID    string
+	Addresses []pool.Address
+	Created   time.Time
+}
+
+// ListMark says from when changes are wanted; the zero value asks for a full
+// list. It is the driver's own, from the cloud's clock.
+type ListMark struct{ At time.Time }
+
+// Listing is an answer to a list.
+type Listing struct {
+	// Instances are ours, by mark. Of a list of changes it is those that
+	// changed, deleted ones included; of a full list all that exist. Clouds
+	// forget the mark of what they delete: a deleted instance without one may
+	// be anybody's, and is to be matched by its id alone.
+	Instances []Instance
+	// Full tells a full list from one of changes.
+	Full bool
+	// Others is how many instances in the project are not ours; known of a
+	// full list only.
+	Others int
+	// Next asks for what changes after this list began.
+	Next ListMark
+}
+
+// Facts is what a launch is made from, and what the cloud allows.
+type Facts struct {
+	Flavors []pool.Flavor
+	Zones   []string
+	Limits  pool.Limits
+	// Used is what the whole project uses, ours included.
+	Used pool.Resources
+}
+
+// Driver launches and deletes instances in one region of one cloud. All its
+// methods are safe for concurrent use, return only *Error, and treat ctx as
+// the bound of the call. A method that changes something makes at most one
+// call that changes something, and returns Ambiguous if that call may have
+// been done though it failed: a time-out or a broken connection after the
+// request was sent, a 5xx. Any other error means that nothing was changed.
+type Driver interface {
+	// Create asks once for the instances of a batch. A nil error says that
+	// the cloud accepted: between one and Count instances will be seen by
+	// list, under the names and the mark of the spec. The order of a batch's
+	// instances is the order of their names. Nova gives the bare name, as to
+	// a batch of one, if the quota cut a larger batch down to one instance:
+	// that one counts as the first.
+	Create(ctx context.Context, spec BatchSpec) error
+	// Instances lists what is ours. Since asks for changes only, as far as
+	// the cloud can tell. A list may omit instances that exist: absence
+	// proves nothing.
+	Instances(ctx context.Context, since ListMark) (Listing, error)
+	// Instance looks at one instance, or returns NotFound, which does prove
+	// that it is gone.
+	Instance(ctx context.Context, id string) (Instance, error)
+	// Delete asks to delete an instance. NotFound says that it is gone; nil
+	// only that the cloud will. It may be repeated.
+	Delete(ctx context.Context, id string) error
+	// Facts asks for flavors, zones, limits and use.
+	Facts(ctx context.Context) (Facts, error)
+	// FindImage returns the id of an active image by its name or id, or
+	// NotFound.
+	FindImage(ctx context.Context, nameOrID string) (string, error)
+}
+
+// Console is the ability to show what an instance printed.
+type Console interface {
+	// Console returns the last lines of an instance's console.
+	Console(ctx context.Context, id string, lines int) (string, error)
+}
+
+// Exposer is the ability to give instances floating IPs.
+type Exposer interface {
+	// NeedsFloatingIP tells whether an active instance with these addresses
+	// can only be reached through a floating IP. It makes no call that it has
+	// made before.
+	NeedsFloatingIP(ctx context.Context, i Instance) (bool, error)
+	// Expose attaches a floating IP with the mark to an instance. Again says
+	// that it was asked for before and may exist already: one with the mark
+	// is then looked for and taken.
+	Expose(ctx context.Context, spec ExposeSpec) (pool.Address, error)
+}
+
+// ExposeSpec says which instance gets a floating IP, and whose it is.
+type ExposeSpec struct {
+	InstanceID string
+	Mark       Mark
+	Again      bool
+}
+
+// ResourceKind is a kind of thing that can leak.
+type ResourceKind string
+
+// The kinds of resources besides instances.
+const (
+	FloatingIP   ResourceKind = "floating-ip"
+	Port         ResourceKind = "port"
+	VolumeDisk   ResourceKind = "volume"
+	StoredImage  ResourceKind = "image"
+	KeyPair      ResourceKind = "keypair"
+	InstanceKind ResourceKind = "instance"
+)
+
+// Resource is something in a cloud with our mark.
+type Resource struct {
+	Kind ResourceKind
+	ID   string
+	Name string
+	Mark Mark
+	// InstanceID is what it is attached to, "" if it is attached to nothing.
+	InstanceID string
+	// Created is zero if the cloud does not say.
+	Created time.Time
+}
+
+// Sweeper is the ability to find and remove what is ours besides instances.
+type Sweeper interface {
+	// Resources lists the resources of one kind that carry our mark. A kind
+	// that the cloud does not have is an empty list.
+	Resources(ctx context.Context, kind ResourceKind) ([]Resource, error)
+	// Remove deletes one of them; NotFound says that it is gone.
+	Remove(ctx context.Context, kind ResourceKind, id string) error
+}
+
+// ImageStatus is the state of an image in a cloud.
+type ImageStatus string
+
+// The statuses of an image.
+const (
+	// ImageQueued is an image without data.
+	ImageQueued ImageStatus = "queued"
+	// ImageSaving is an image that receives or processes its data.
+	ImageSaving ImageStatus = "saving"
+	ImageActive ImageStatus = "active"
+	// ImageBroken is an image that will never be active.
+	ImageBroken ImageStatus = "broken"
+)
+
+// ImageSpec describes an image to make.
+type ImageSpec struct {
+	// ID is what the image's id should be, a UUID minted before the call, so
+	// that it is on record before the image exists.
+	ID   string
+	Name string
+	// Format is the disk format, e.g. "qcow2".
+	Format     string
+	Properties map[string]string
+	Mark       Mark
+}
+
+// Image is an image as the cloud reports it.
+type Image struct {
+	ID, Name string
+	Status   ImageStatus
+	Bytes    int64
+	// HashAlgo and Hash are the cloud's own hash of the data, e.g. "sha512";
+	// empty if it has none.
+	HashAlgo, Hash string
+	Mark           Mark
+	Created        time.Time
+}
+
+// ImageDriver stores images in one region of one cloud. The rules of [Driver]
+// hold.
+type ImageDriver interface {
+	// ImageFormat is the disk format the cloud wants.
+	ImageFormat() string
+	// CreateImage makes an image without data and returns its id, which is
+	// the spec's unless the cloud insisted on another. If an image of that id
+	// exists already with our mark it is returned as if made.
+	CreateImage(ctx context.Context, spec ImageSpec) (string, error)
+	// SendImage sends exactly size bytes of data to a queued image. The data
+	// is read once, from the start.
+	SendImage(ctx context.Context, id string, data io.Reader, size int64) error
+	// Image looks at one image, or returns NotFound.
+	Image(ctx context.Context, id string) (Image, error)
+	// DeleteImage deletes an image; NotFound says that it is gone. An image
+	// without our mark is refused with Conflict.
+	DeleteImage(ctx context.Context, id string) error
+}

@@ -1,0 +1,13 @@
+// Package cloud is the contract between poold and the clouds it launches in:
+// the [Driver] interface with its optional abilities, the facts it exchanges,
+// and the closed set of errors by what to do about them.
+//
+// A driver is thin. It never retries, never sleeps, keeps no state that the
+// cloud does not confirm, and makes every single call, authentication and the
+// pages of a list included, through the [Gate] it was given. What to do when a
+// call fails is decided in the record's step, one level up, from the [Kind] of
+// the error. Every driver passes the suite in cloud/cloudtest.
+//
+// Everything made carries the [Mark] of our installation. Nothing without it
+// is ever shown as ours, changed or deleted.
+package cloud
