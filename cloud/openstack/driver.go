@@ -1,0 +1,125 @@
+package openstack
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poold/cloud"
+)
+
+var (
+	_ cloud.Driver      = (*Driver)(nil)
+	_ cloud.Console     = (*Driver)(nil)
+	_ cloud.Exposer     = (*Driver)(nil)
+	_ cloud.Sweeper     = (*Driver)(nil)
+	_ cloud.ImageDriver = (*Driver)(nil)
+)
+
+// Config says which cloud to drive, and how.
+type Config struct {
+	// Cloud is the name in clouds.yaml, Region one of its regions; an empty
+	// Region takes the only one.
+	Cloud, Region string
+	// Installation is the id that marks what is ours.
+	Installation string
+	// Gate stands in front of every call.
+	Gate cloud.Gate
+	Log  *zap.Logger
+}
+
+// Driver drives one region of one cloud.
+type Driver struct {
+	installation string
+	settings     *settings
+	keystone     *keystone
+	client       *http.Client
+	base         *http.Transport
+	networks     networks
+}
+
+// Open reads clouds.yaml and returns a driver. It makes no call. Its errors
+// are about the configuration, with file and line.
+func Open(c Config) (*Driver, error) {
+	s, err := load(c.Cloud, c.Region)
+	if err != nil {
+		return nil, err
+	}
+	base, err := newTransport(s)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{
+		Transport: &transport{base: base, gate: c.Gate},
+		// A redirect would be a second call, which the gate has not seen.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Driver{
+		installation: c.Installation, settings: s, client: client, base: base,
+		keystone: &keystone{settings: s, client: client, log: c.Log},
+	}, nil
+}
+
+// Close forgets the token and closes idle connections. Calls under way end as
+// they would have.
+func (d *Driver) Close() {
+	d.keystone.close()
+	d.base.CloseIdleConnections()
+}
+
+// The bounds of a connection. A provider has a few dozen calls in flight at
+// most; a connection that is opened for each costs more than the call.
+const (
+	dialTimeout    = 10 * time.Second
+	idleTimeout    = 90 * time.Second
+	idlePerHost    = 64
+	writeBufferLen = 64 << 10
+)
+
+func newTransport(s *settings) (*http.Transport, error) {
+	trust, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     trust,
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: idlePerHost,
+		IdleConnTimeout:     idleTimeout,
+		WriteBufferSize:     writeBufferLen,
+	}, nil
+}
+
+func (s *settings) tlsConfig() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.insecure {
+		c.InsecureSkipVerify = true
+	}
+	if s.cacert != "" {
+		pem, err := os.ReadFile(s.cacert)
+		if err != nil {
+			return nil, fmt.Errorf("cloud %s: read cacert: %w", s.name, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cloud %s: cacert %s: no certificate in it", s.name, s.cacert)
+		}
+	}
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, fmt.Errorf("cloud %s: read cert and key: %w", s.name, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

@@ -1,0 +1,181 @@
+package openstack
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+
+	"poold/cloud"
+	"poold/pool"
+)
+
+// Facts asks for flavors, zones and limits. What a region has no service for
+// is unlimited.
+func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
+	f := cloud.Facts{Limits: pool.NoLimits()}
+	for _, read := range []func(context.Context, *cloud.Facts) error{
+		d.readFlavors, d.readZones, d.readComputeLimits, d.readNetworkQuota, d.readVolumeLimits,
+	} {
+		if err := read(ctx, &f); err != nil {
+			return cloud.Facts{}, err
+		}
+	}
+	return f, nil
+}
+
+func (d *Driver) readFlavors(ctx context.Context, f *cloud.Facts) error {
+	r := request{
+		service: cloud.Compute, method: http.MethodGet, path: "/flavors/detail", what: "list flavors",
+	}
+	return d.pages(ctx, r, func(body io.Reader) (string, error) {
+		var page struct {
+			Flavors []struct {
+				ID       string `json:"id"`
+				Name     string `json:"name"`
+				VCPUs    int64  `json:"vcpus"`
+				RAM      int64  `json:"ram"`
+				Disk     int64  `json:"disk"`
+				Disabled bool   `json:"OS-FLV-DISABLED:disabled"`
+			} `json:"flavors"`
+			Links []link `json:"flavors_links"`
+		}
+		if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&page); err != nil {
+			return "", err
+		}
+		for _, v := range page.Flavors {
+			if !v.Disabled {
+				f.Flavors = append(f.Flavors, pool.Flavor{
+					ID: v.ID, Name: v.Name, Cores: v.VCPUs, RAMMiB: v.RAM, DiskGB: v.Disk,
+				})
+			}
+		}
+		return nextLink(page.Links), nil
+	})
+}
+
+func (d *Driver) readZones(ctx context.Context, f *cloud.Facts) error {
+	var answer struct {
+		Zones []struct {
+			Name  string `json:"zoneName"`
+			State struct {
+				Available bool `json:"available"`
+			} `json:"zoneState"`
+		} `json:"availabilityZoneInfo"`
+	}
+	err := d.call(ctx, request{
+		service: cloud.Compute, method: http.MethodGet, path: "/os-availability-zone", what: "list zones",
+	}, &answer)
+	for _, z := range answer.Zones {
+		if z.State.Available {
+			f.Zones = append(f.Zones, z.Name)
+		}
+	}
+	return err
+}
+
+func (d *Driver) readComputeLimits(ctx context.Context, f *cloud.Facts) error {
+	answer := absolute{"maxTotalInstances": pool.Unlimited, "maxTotalCores": pool.Unlimited, "maxTotalRAMSize": pool.Unlimited}
+	err := d.readLimits(ctx, cloud.Compute, "/limits", answer)
+	f.Limits.Instances, f.Used.Instances = answer["maxTotalInstances"], answer["totalInstancesUsed"]
+	f.Limits.Cores, f.Used.Cores = answer["maxTotalCores"], answer["totalCoresUsed"]
+	f.Limits.RAMMiB, f.Used.RAMMiB = answer["maxTotalRAMSize"], answer["totalRAMUsed"]
+	return err
+}
+
+func (d *Driver) readVolumeLimits(ctx context.Context, f *cloud.Facts) error {
+	if ok, err := d.has(ctx, cloud.Volume); !ok || err != nil {
+		return err
+	}
+	answer := absolute{"maxTotalVolumes": pool.Unlimited, "maxTotalVolumeGigabytes": pool.Unlimited}
+	err := d.readLimits(ctx, cloud.Volume, "/limits", answer)
+	f.Limits.Volumes, f.Used.Volumes = answer["maxTotalVolumes"], answer["totalVolumesUsed"]
+	f.Limits.VolumeGB, f.Used.VolumeGB = answer["maxTotalVolumeGigabytes"], answer["totalGigabytesUsed"]
+	return err
+}
+
+// absolute are the limits of nova and cinder, with the use beside each.
+type absolute map[string]int64
+
+func (d *Driver) readLimits(ctx context.Context, service cloud.Service, path string, into absolute) error {
+	var answer struct {
+		Limits struct {
+			Absolute absolute `json:"absolute"`
+		} `json:"limits"`
+	}
+	answer.Limits.Absolute = into
+	return d.call(ctx, request{
+		service: service, method: http.MethodGet, path: path, what: "get " + string(service) + " limits",
+	}, &answer)
+}
+
+// readNetworkQuota reads neutron's quota with its use, an extension that not
+// every cloud has.
+func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
+	if ok, err := d.has(ctx, cloud.Network); !ok || err != nil {
+		return err
+	}
+	s, err := d.keystone.session(ctx, nil)
+	if err != nil {
+		return err
+	}
+	type detail struct {
+		Limit    int64 `json:"limit"`
+		Used     int64 `json:"used"`
+		Reserved int64 `json:"reserved"`
+	}
+	var answer struct {
+		Quota map[string]detail `json:"quota"`
+	}
+	err = d.call(ctx, request{
+		service: cloud.Network, method: http.MethodGet, path: "/v2.0/quotas/{id}/details.json", id: s.project,
+		what: "get network quota",
+	}, &answer)
+	if kind := cloud.KindOf(err); kind == cloud.NotFound || kind == cloud.Unclassified {
+		return nil // the extension is not there
+	}
+	if q, ok := answer.Quota["port"]; ok {
+		f.Limits.Ports, f.Used.Ports = q.Limit, q.Used+q.Reserved
+	}
+	if q, ok := answer.Quota["floatingip"]; ok {
+		f.Limits.FloatingIPs, f.Used.FloatingIPs = q.Limit, q.Used+q.Reserved
+	}
+	return err
+}
+
+// has tells whether the region has a service.
+func (d *Driver) has(ctx context.Context, service cloud.Service) (bool, error) {
+	s, err := d.keystone.session(ctx, nil)
+	return err == nil && s.has(service), err
+}
+
+// FindImage looks an active image up, by id if it looks like one, else by
+// name. Of several of that name it takes the newest: clouds replace their
+// public images so.
+func (d *Driver) FindImage(ctx context.Context, nameOrID string) (string, error) {
+	const what = "find image"
+	if looksLikeUUID(nameOrID) {
+		i, err := d.image(ctx, nameOrID)
+		if err == nil && i.Status == "active" {
+			return i.ID, nil
+		}
+		if err != nil && cloud.KindOf(err) != cloud.NotFound {
+			return "", named(what, err)
+		}
+	}
+	var answer struct {
+		Images []image `json:"images"`
+	}
+	err := d.call(ctx, request{
+		service: cloud.ImageService, method: http.MethodGet, path: "/v2/images", what: what,
+		query: url.Values{"name": {nameOrID}, "status": {"active"}, "sort": {"created_at:desc"}, "limit": {"1"}},
+	}, &answer)
+	if err != nil {
+		return "", err
+	}
+	if len(answer.Images) == 0 {
+		return "", &cloud.Error{Kind: cloud.NotFound, Op: what, Err: errNone("active image", nameOrID)}
+	}
+	return answer.Images[0].ID, nil
+}

@@ -1,0 +1,184 @@
+package openstack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"poold/cloud"
+)
+
+// errNotOurs refuses what carries no mark of ours.
+var errNotOurs = errors.New("it does not carry the mark of this installation")
+
+// image is what is read of an image. Its properties are beside the rest.
+type image struct {
+	ID           string    `json:"id"`
+	Name         string    `json:"name"`
+	Status       string    `json:"status"`
+	Size         int64     `json:"size"`
+	HashAlgo     string    `json:"os_hash_algo"`
+	Hash         string    `json:"os_hash_value"`
+	Created      time.Time `json:"created_at"`
+	Installation string    `json:"poold_installation"`
+	Upload       string    `json:"poold_upload"`
+	Provider     string    `json:"poold_provider"`
+	Revision     string    `json:"poold_revision"`
+}
+
+func (i *image) mark() cloud.Mark {
+	return cloud.MarkOf(map[string]string{
+		cloud.KeyInstallation: i.Installation, cloud.KeyUpload: i.Upload, cloud.KeyProvider: i.Provider, cloud.KeyRevision: i.Revision,
+	})
+}
+
+func (i *image) status() cloud.ImageStatus {
+	switch i.Status {
+	case "queued":
+		return cloud.ImageQueued
+	case "active":
+		return cloud.ImageActive
+	case "killed", "deleted", "pending_delete", "deactivated":
+		return cloud.ImageBroken
+	}
+	return cloud.ImageSaving
+}
+
+// ImageFormat is image_format of clouds.yaml, qcow2 if it does not say.
+func (d *Driver) ImageFormat() string { return d.settings.imageFormat }
+
+// CreateImage makes an image under our own id.
+func (d *Driver) CreateImage(ctx context.Context, spec cloud.ImageSpec) (string, error) {
+	r := request{
+		service: cloud.ImageService, method: http.MethodPost, path: "/v2/images", what: "create image",
+		changes: true,
+	}
+	if spec.Mark.Installation != d.installation || !looksLikeUUID(spec.ID) {
+		return "", r.fail(cloud.Invalid, errors.New("an image needs our mark, and a UUID as its id"))
+	}
+	r.in = imageBody(spec)
+	var made image
+	err := d.call(ctx, r, &made)
+	if err == nil {
+		return made.ID, nil
+	}
+	if cloud.KindOf(err) != cloud.Conflict {
+		return "", err
+	}
+	// Glance never gives an id twice, not even that of a deleted image, which
+	// is then NotFound: that stays a conflict.
+	there, lookErr := d.image(ctx, spec.ID)
+	if lookErr != nil {
+		return "", err
+	}
+	m := there.mark()
+	if m.Installation != d.installation || m.Upload != spec.Mark.Upload {
+		return "", err
+	}
+	return there.ID, nil
+}
+
+// imageBody is the body of POST /v2/images. Glance takes all properties as
+// text but the few that are its own.
+func imageBody(spec cloud.ImageSpec) map[string]any {
+	body := map[string]any{}
+	for key, value := range spec.Properties {
+		body[key] = value
+		switch key {
+		case "min_disk", "min_ram":
+			if n, err := strconv.Atoi(value); err == nil {
+				body[key] = n
+			}
+		case "protected", "os_hidden":
+			if b, err := strconv.ParseBool(value); err == nil {
+				body[key] = b
+			}
+		}
+	}
+	for key, value := range spec.Mark.In(nil) {
+		body[key] = value
+	}
+	body["id"], body["name"] = spec.ID, spec.Name
+	body["disk_format"], body["container_format"] = spec.Format, "bare"
+	if _, said := spec.Properties["visibility"]; !said {
+		body["visibility"] = "private"
+	}
+	return body
+}
+
+// SendImage sends the data in one request with its length, and never again:
+// the data is gone then, and glance would take an empty body for an image.
+func (d *Driver) SendImage(ctx context.Context, id string, data io.Reader, size int64) error {
+	return d.call(ctx, request{
+		service: cloud.ImageService, method: http.MethodPut, path: "/v2/images/{id}/file", id: id,
+		data: data, size: size, what: "send image", changes: true,
+	}, nil)
+}
+
+// Image looks at one image.
+func (d *Driver) Image(ctx context.Context, id string) (cloud.Image, error) {
+	i, err := d.image(ctx, id)
+	if err != nil {
+		return cloud.Image{}, err
+	}
+	return cloud.Image{
+		ID: i.ID, Name: i.Name, Status: i.status(), Bytes: i.Size, HashAlgo: i.HashAlgo, Hash: i.Hash,
+		Mark: i.mark(), Created: i.Created,
+	}, nil
+}
+
+func (d *Driver) image(ctx context.Context, id string) (image, error) {
+	var i image
+	err := d.call(ctx, request{
+		service: cloud.ImageService, method: http.MethodGet, path: "/v2/images/{id}", id: id, what: "get image",
+	}, &i)
+	return i, err
+}
+
+// DeleteImage deletes an image, after a look whether it is ours.
+func (d *Driver) DeleteImage(ctx context.Context, id string) error {
+	r := request{
+		service: cloud.ImageService, method: http.MethodDelete, path: "/v2/images/{id}", id: id,
+		what: "delete image", changes: true,
+	}
+	i, err := d.image(ctx, id)
+	if err != nil {
+		return named(r.what, err)
+	}
+	if i.Installation != d.installation {
+		return r.fail(cloud.Conflict, errNotOurs)
+	}
+	return d.call(ctx, r, nil)
+}
+
+// images lists the images with our mark, of which glance keeps an index.
+func (d *Driver) images(ctx context.Context) ([]cloud.Resource, error) {
+	r := request{
+		service: cloud.ImageService, method: http.MethodGet, path: "/v2/images", what: "list images",
+		query: url.Values{cloud.KeyInstallation: {d.installation}},
+	}
+	var found []cloud.Resource
+	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
+		var page struct {
+			Images []image `json:"images"`
+			Next   string  `json:"next"`
+		}
+		if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&page); err != nil {
+			return "", err
+		}
+		for _, i := range page.Images {
+			if i.Installation == d.installation {
+				found = append(found, cloud.Resource{
+					Kind: cloud.StoredImage, ID: i.ID, Name: i.Name, Mark: i.mark(), Created: i.Created,
+				})
+			}
+		}
+		return page.Next, nil
+	})
+	return found, err
+}

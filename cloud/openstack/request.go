@@ -1,0 +1,256 @@
+package openstack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"poold/cloud"
+)
+
+// maxAnswer bounds what is decoded of one answer that is not a list of
+// servers.
+const maxAnswer = 32 << 20
+
+// request is one call of a service.
+type request struct {
+	service cloud.Service
+	// method and path name the call; "{id}" in the path stands for id.
+	method, path, id string
+	query            url.Values
+	// in is sent as JSON, unless it is nil.
+	in any
+	// data is sent instead of in: size bytes, once, with no bound of time but
+	// the context's.
+	data io.Reader
+	size int64
+	// what says what the call is for, as in "create servers".
+	what string
+	// changes tells a call that changes something in the cloud.
+	changes bool
+}
+
+func (r *request) name() cloud.Call {
+	return cloud.Call{Service: r.service, Operation: r.method + " " + r.path}
+}
+
+// fail wraps the reason why a request was not even made, or an answer not
+// understood.
+func (r *request) fail(kind cloud.Kind, err error) error {
+	return &cloud.Error{Kind: kind, Op: r.what, Err: err}
+}
+
+// validID keeps an id from being a path of its own: DELETE /servers/ is not
+// what anybody meant.
+func validID(id string) bool {
+	strange := func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && r != '-' && r != '_'
+	}
+	return id != "" && !strings.ContainsFunc(id, strange)
+}
+
+// call makes a request and decodes the answer into out, unless that is nil:
+// then only the status counts. Its error is a *cloud.Error.
+func (d *Driver) call(ctx context.Context, r request, out any) error {
+	resp, err := d.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer closeBody(resp.Body)
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
+		return r.unread(err)
+	}
+	return nil
+}
+
+// unread is the error of an answer that says yes and cannot be read.
+func (r *request) unread(err error) error {
+	kind := cloud.Transient
+	if r.changes {
+		kind = cloud.Ambiguous
+	}
+	return r.fail(kind, fmt.Errorf("read the answer: %w", err))
+}
+
+// send makes a request and returns an answer of success, whose body the caller
+// closes. A refused token is renewed, and the request, which was refused
+// before anything was done, made again with the new one: once.
+func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
+	if strings.Contains(r.path, "{id}") && !validID(r.id) {
+		return nil, r.fail(cloud.Invalid, fmt.Errorf("%q is not an id", r.id))
+	}
+	var refused *session
+	for {
+		s, err := d.keystone.session(ctx, refused)
+		if err != nil {
+			return nil, named(r.what, err)
+		}
+		resp, err := d.sendAs(ctx, s, &r)
+		if err == nil || cloud.KindOf(err) != cloud.Unauthorized || !refusedToken(err) {
+			return resp, err
+		}
+		if r.data != nil {
+			// The data is read once; whether any of it arrived is not known.
+			d.keystone.refuse(s)
+			return nil, r.fail(cloud.Ambiguous, err)
+		}
+		if refused != nil {
+			return nil, err
+		}
+		refused = s
+	}
+}
+
+// sendAs makes a request with a token, once.
+func (d *Driver) sendAs(ctx context.Context, s *session, r *request) (*http.Response, error) {
+	req, err := d.build(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return nil, named(r.what, err)
+	}
+	if resp.StatusCode < http.StatusMultipleChoices {
+		return resp, nil
+	}
+	defer closeBody(resp.Body)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, r.unread(err) // it is in memory already
+	}
+	return nil, refusal(r, resp, body)
+}
+
+// build makes the HTTP request of r, with the plan that the transport needs.
+func (d *Driver) build(ctx context.Context, s *session, r *request) (*http.Request, error) {
+	base, err := s.endpoint(r.service)
+	if err != nil {
+		return nil, r.fail(cloud.Invalid, err)
+	}
+	target := base + strings.ReplaceAll(r.path, "{id}", url.PathEscape(r.id))
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	body, contentType, err := r.body()
+	if err != nil {
+		return nil, r.fail(cloud.Invalid, err)
+	}
+	p := plan{call: r.name(), changes: r.changes, timeout: d.settings.apiTimeout}
+	if r.data != nil {
+		p.timeout = 0
+	}
+	req, err := http.NewRequestWithContext(withPlan(ctx, p), r.method, target, body)
+	if err != nil {
+		return nil, r.fail(cloud.Invalid, err)
+	}
+	if r.data != nil {
+		req.ContentLength = r.size
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "poold")
+	req.Header.Set("X-Auth-Token", s.token)
+	return req, nil
+}
+
+func (r *request) body() (reader io.Reader, contentType string, err error) {
+	switch {
+	case r.data != nil && r.size == 0:
+		return http.NoBody, "application/octet-stream", nil
+	case r.data != nil:
+		return io.NopCloser(r.data), "application/octet-stream", nil
+	case r.in != nil:
+		b, err := json.Marshal(r.in)
+		return bytes.NewReader(b), "application/json", err
+	}
+	return nil, "", nil
+}
+
+// named says in an error what was tried.
+func named(what string, err error) error {
+	e, ok := errors.AsType[*cloud.Error](err)
+	if !ok {
+		return &cloud.Error{Kind: cloud.Unclassified, Op: what, Err: err}
+	}
+	c := *e
+	if c.Op != "" {
+		c.Err = &cloud.Error{Kind: e.Kind, Op: e.Op, RetryAfter: e.RetryAfter, Err: e.Err}
+	}
+	c.Op = what
+	return &c
+}
+
+// next returns the query of the page after this one, or nil for the last. Only
+// the query of a link is taken: behind a proxy its host is often wrong.
+func next(href string) (url.Values, error) {
+	if href == "" {
+		return nil, nil //nolint:nilnil // no page and no error is the end of a list
+	}
+	u, err := url.Parse(href)
+	if err != nil {
+		return nil, fmt.Errorf("link to the next page: %w", err)
+	}
+	return u.Query(), nil
+}
+
+// link is one entry of the servers_links of a page, and the like.
+type link struct {
+	Rel  string `json:"rel"`
+	Href string `json:"href"`
+}
+
+func nextLink(links []link) string {
+	for _, l := range links {
+		if l.Rel == "next" {
+			return l.Href
+		}
+	}
+	return ""
+}
+
+// pages calls r for one page after the other. One page is decoded by decode,
+// which returns the link to the next.
+func (d *Driver) pages(ctx context.Context, r request, decode func(body io.Reader) (href string, err error)) error {
+	for {
+		following, err := d.page(ctx, r, decode)
+		if err != nil || following == nil {
+			return err
+		}
+		// A cloud that links a page to itself would be asked for ever.
+		if following.Encode() == r.query.Encode() {
+			return r.fail(cloud.Unclassified, errors.New("the next page is this page"))
+		}
+		r.query = following
+	}
+}
+
+// page makes one call of a list and returns the query of the next.
+func (d *Driver) page(ctx context.Context, r request, decode func(io.Reader) (string, error)) (url.Values, error) {
+	resp, err := d.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer closeBody(resp.Body)
+	href, err := decode(resp.Body)
+	if err != nil {
+		return nil, r.unread(err)
+	}
+	following, err := next(href)
+	if err != nil {
+		return nil, r.fail(cloud.Unclassified, err)
+	}
+	return following, nil
+}
