@@ -1,0 +1,256 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// checker looks at what the tables cannot see: references, names and
+// combinations of keys.
+type checker struct {
+	*report
+	doc    *document
+	secure *secureDocument
+}
+
+func (c *checker) check() {
+	c.mergeSecure()
+	c.checkNames()
+	c.checkProcess()
+	c.checkImages()
+	for i := range c.doc.providers {
+		c.checkProvider(&c.doc.providers[i])
+	}
+	c.noteUnused()
+}
+
+// mergeSecure moves what the secure file says into the main document, as if
+// it were written there.
+func (c *checker) mergeSecure() {
+	if c.secure.etcd.password.given() {
+		c.doc.etcd.password = c.secure.etcd.password
+	}
+	for _, s := range c.secure.images {
+		if !s.name.set {
+			continue
+		}
+		c.envNames(s.env)
+		i := slices.IndexFunc(c.doc.images, func(d diskimage) bool { return d.name.set && d.name.v == s.name.v })
+		if i < 0 {
+			c.missing(s.name, "diskimage", c.imageNames())
+			continue
+		}
+		c.doc.images[i].env = value[[]entry]{
+			v:   append(slices.Clone(c.doc.images[i].env.v), s.env.v...),
+			set: true, at: s.at,
+		}
+	}
+}
+
+// missing reports a name that nothing has.
+func (c *checker) missing(name value[string], what string, options []string) {
+	c.hint(name.at, didYouMean(name.v, options), "there is no %s %s", what, name.at.quote(name.v))
+}
+
+// unique reports names that are given twice, and those that are empty.
+func (c *checker) unique(what string, all []value[string]) {
+	first := map[string]mark{}
+	for _, n := range all {
+		if !n.set {
+			continue
+		}
+		if n.v == "" {
+			c.errorf(n.at, "the name is empty")
+			continue
+		}
+		if m, twice := first[n.v]; twice {
+			line, _ := m.src.original(m.line, m.col)
+			c.errorf(n.at, "the %s %s is here twice, first in line %d", what, n.at.quote(n.v), line)
+			continue
+		}
+		first[n.v] = n.at
+	}
+}
+
+// keyable reports names that cannot be part of a key in etcd or of a file
+// name.
+func (c *checker) keyable(all ...value[string]) {
+	for _, n := range all {
+		bad := func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }
+		if n.set && (strings.ContainsFunc(n.v, bad) || n.v == "." || n.v == "..") {
+			c.errorf(n.at, "the name %s must not hold slashes, spaces or control characters", n.at.quote(n.v))
+		}
+	}
+}
+
+// collect returns the name of each.
+func collect[E any](all []E, name func(*E) value[string]) []value[string] {
+	var out []value[string]
+	for i := range all {
+		out = append(out, name(&all[i]))
+	}
+	return out
+}
+
+// plain returns the texts of values that were given.
+func plain(all []value[string]) []string {
+	var out []string
+	for _, v := range all {
+		if v.set {
+			out = append(out, v.v)
+		}
+	}
+	return out
+}
+
+func (c *checker) labelNames() []string {
+	return plain(collect(c.doc.labels, func(l *label) value[string] { return l.name }))
+}
+
+func (c *checker) imageNames() []string {
+	return plain(collect(c.doc.images, func(d *diskimage) value[string] { return d.name }))
+}
+
+func (c *checker) checkNames() {
+	images := collect(c.doc.images, func(d *diskimage) value[string] { return d.name })
+	providers := collect(c.doc.providers, func(p *provider) value[string] { return p.name })
+	c.unique("label", collect(c.doc.labels, func(l *label) value[string] { return l.name }))
+	c.unique("diskimage", images)
+	c.unique("provider", providers)
+	c.unique("tenant", collect(c.doc.tenants, func(t *tenant) value[string] { return t.name }))
+	c.keyable(images...)
+	c.keyable(providers...)
+	c.keyable(c.doc.name)
+	for _, l := range c.doc.labels {
+		if l.minReady.v < 0 {
+			c.notef(l.minReady.at, "less than 0 keeps none ready, as 0 does; the label can still be asked for")
+		}
+	}
+}
+
+// checkProcess checks the settings of the process itself.
+func (c *checker) checkProcess() {
+	if c.doc.roles.set && len(c.doc.roles.v) == 0 {
+		c.errorf(c.doc.roles.at, "a peer needs at least one role")
+	}
+	for _, r := range c.doc.roles.v {
+		if r.set && !slices.Contains(roleNames(), r.v) {
+			c.hint(r.at, didYouMean(r.v, roleNames()), "%s is not %s", r.at.quote(r.v), alternatives(roleNames()))
+		}
+	}
+	c.unique("role", c.doc.roles.v)
+	c.checkEtcd(&c.doc.etcd)
+	c.checkLogin(&c.doc.etcd)
+}
+
+// checkEtcd checks where etcd is.
+func (c *checker) checkEtcd(e *etcd) {
+	switch {
+	case e.endpoints.given() && e.embedded.given():
+		c.errorf(e.at, "give endpoints or embedded, not both")
+	case e.endpoints.set && len(e.endpoints.v) == 0:
+		c.errorf(e.endpoints.at, "give at least one endpoint")
+	case e.at.src != nil && !e.endpoints.given() && !e.embedded.given():
+		c.errorf(e.at, "give endpoints or embedded")
+	}
+	for _, p := range e.endpoints.v {
+		if !isEndpoint(p.v) {
+			c.errorf(p.at, "expected https://host:port or host:port")
+		}
+	}
+	if e.embedded.set && e.embedded.v == "" {
+		c.errorf(e.embedded.at, "the name of the folder is empty")
+	}
+}
+
+// checkLogin checks what else etcd needs, and the keys that need each other.
+func (c *checker) checkLogin(e *etcd) {
+	if !strings.HasPrefix(e.prefix.v, "/") || strings.HasSuffix(e.prefix.v, "/") {
+		c.errorf(e.prefix.at, "must begin with a slash and not end with one")
+	}
+	c.needs(e.password.at, e.username.at, "a password needs a username beside it")
+	c.needs(e.username.at, e.password.at, "a username needs a password, here or in the secure file")
+	c.needs(e.tls.cert.at, e.tls.key.at, "a certificate needs its key")
+	c.needs(e.tls.key.at, e.tls.cert.at, "a key needs its certificate")
+}
+
+// needs reports a value that was given without another.
+func (c *checker) needs(one, other mark, problem string) {
+	if one.src != nil && other.src == nil {
+		c.errorf(one, "%s", problem)
+	}
+}
+
+// isEndpoint reports whether a text is host:port, perhaps as a URL.
+func isEndpoint(s string) bool {
+	host := s
+	if strings.Contains(s, "://") {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.User != nil {
+			return false
+		}
+		host = u.Host
+	}
+	name, port, err := net.SplitHostPort(host)
+	return err == nil && name != "" && port != ""
+}
+
+func (c *checker) checkImages() {
+	known := c.imageNames()
+	for i := range c.doc.images {
+		d := &c.doc.images[i]
+		c.envNames(d.env)
+		if strings.Contains(d.command.v, "%p") {
+			c.notef(d.command.at, "%%p stays as it is: poold has no package folder")
+		}
+		if d.parent.set && !slices.Contains(known, d.parent.v) {
+			c.missing(d.parent, "diskimage", known)
+		}
+		if c.isOwnAncestor(d) {
+			c.errorf(d.parent.at, "the parents of %s lead back to it", d.name.at.quote(d.name.v))
+		}
+	}
+}
+
+// envNames reports what cannot be the name of a variable.
+func (c *checker) envNames(env value[[]entry]) {
+	for _, e := range env.v {
+		if e.key == "" || strings.ContainsAny(e.key, "=\x00") {
+			c.errorf(e.keyMark, "%s cannot be the name of a variable", e.keyMark.quote(e.key))
+		}
+	}
+}
+
+// isOwnAncestor reports whether the chain of parents leads back to d. Another
+// cycle further up is reported for its own members.
+func (c *checker) isOwnAncestor(d *diskimage) bool {
+	seen := map[*diskimage]bool{}
+	for a := c.doc.parent(d); a != nil && !seen[a]; a = c.doc.parent(a) {
+		if a == d {
+			return true
+		}
+		seen[a] = true
+	}
+	return false
+}
+
+// image returns the diskimage of a name, or nil.
+func (d *document) image(name string) *diskimage {
+	for i := range d.images {
+		if d.images[i].name.set && d.images[i].name.v == name {
+			return &d.images[i]
+		}
+	}
+	return nil
+}
+
+// parent returns the parent of an image, or nil.
+func (d *document) parent(i *diskimage) *diskimage {
+	if !i.parent.set {
+		return nil
+	}
+	return d.image(i.parent.v)
+}

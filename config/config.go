@@ -1,0 +1,61 @@
+package config
+
+import (
+	"time"
+
+	"poold/pool"
+)
+
+// Config is one configuration, resolved and checked. It is immutable once
+// made.
+type Config struct {
+	// Catalog is what can be had, and where.
+	Catalog pool.Catalog
+	Etcd    Etcd
+	// Roles are the parts that this peer plays; never empty.
+	Roles []pool.Role
+	// Name is the peer's name; empty leaves it to the daemon.
+	Name    string
+	Web     Web
+	Builder BuilderDirs
+}
+
+// Etcd says how to reach etcd. At most one of Endpoints and Embedded is set;
+// with neither, the configuration does not say.
+type Etcd struct {
+	// Endpoints are URLs or host:port pairs.
+	Endpoints []string
+	// Prefix begins every key; it starts with a slash and ends without one.
+	Prefix   string
+	Username string
+	Password Secret
+	TLS      TLS
+	// Embedded is the data directory of an etcd inside poold.
+	Embedded string
+	// LeaseTTL is how long a peer that fell silent keeps what it owns.
+	LeaseTTL time.Duration
+}
+
+// TLS names the PEM files for the connection to etcd. Cert and Key are both
+// set or both empty.
+type TLS struct {
+	CA, Cert, Key string
+}
+
+// Web says where the web server listens.
+type Web struct {
+	// Port is the TCP port; zero picks a free one.
+	Port          int
+	ListenAddress string
+}
+
+// BuilderDirs are the folders of the builder.
+type BuilderDirs struct {
+	// ElementsDir is the ELEMENTS_PATH of a build; empty sets none.
+	ElementsDir string
+	// ImagesDir is where artifacts are kept; empty if the file does not say.
+	ImagesDir string
+	LogDir    string
+	// LogRetention is how many build logs of an image are kept; -1 keeps all.
+	LogRetention int
+}

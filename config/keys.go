@@ -1,0 +1,284 @@
+package config
+
+import (
+	"math"
+	"regexp"
+	"time"
+
+	"poold/pool"
+)
+
+// document is the main file.
+type document struct {
+	elementsDir, imagesDir, logDir value[string]
+	logRetention                   value[int64]
+	name                           value[string]
+	roles                          value[[]value[string]]
+	etcd                           etcd
+	web                            web
+	maxHoldAge                     value[time.Duration]
+	tenants                        []tenant
+	labels                         []label
+	images                         []diskimage
+	providers                      []provider
+}
+
+type etcd struct {
+	place
+	endpoints                  value[[]value[string]]
+	prefix, username, embedded value[string]
+	tls                        tlsFiles
+	password                   value[Secret]
+	leaseTTL                   value[time.Duration]
+}
+
+type tlsFiles struct {
+	ca, cert, key value[string]
+}
+
+type web struct {
+	port    value[int64]
+	address value[string]
+}
+
+type tenant struct {
+	place
+	name value[string]
+	caps caps
+}
+
+// caps are the limits that tenants and pools have in common.
+type caps struct {
+	servers, cores, ram, volumes, volumeGB value[int64]
+}
+
+func freshCaps() caps {
+	none := preset(int64(pool.Unlimited))
+	return caps{servers: none, cores: none, ram: none, volumes: none, volumeGB: none}
+}
+
+type label struct {
+	place
+	name        value[string]
+	minReady    value[int64]
+	maxReadyAge value[time.Duration]
+}
+
+// secureDocument is the secure file.
+type secureDocument struct {
+	etcd   etcd
+	images []secureImage
+}
+
+type secureImage struct {
+	place
+	name value[string]
+	env  value[[]entry]
+}
+
+// roleNames are the roles in the order of the documentation.
+func roleNames() []string {
+	return []string{string(pool.RoleAllocator), string(pool.RoleLauncher), string(pool.RoleBuilder)}
+}
+
+func freshDocument() document {
+	var roles []value[string]
+	for _, r := range roleNames() {
+		roles = append(roles, preset(r))
+	}
+	return document{
+		logDir:       preset("/var/log/nodepool/builds"),
+		logRetention: preset(int64(7)),
+		roles:        preset(roles),
+		etcd:         freshEtcd(),
+		web:          freshWeb(),
+	}
+}
+
+func freshEtcd() etcd {
+	return etcd{prefix: preset("/poold/v1"), leaseTTL: preset(10 * time.Second)}
+}
+
+func freshWeb() web {
+	return web{port: preset(int64(8005)), address: preset("0.0.0.0")}
+}
+
+func documentKeys() table[document] {
+	return table[document]{
+		title: "Top level",
+		fresh: freshDocument,
+		fields: []field[document]{
+			text("name", func(d *document) *value[string] { return &d.name },
+				"The name of this peer among its peers; the name of the host unless it is given."),
+			names("roles", func(d *document) *value[[]value[string]] { return &d.roles },
+				"The parts that this peer plays. A builder uploads too."),
+			one("etcd", func(d *document) *etcd { return &d.etcd }, etcdKeys(),
+				"How to reach etcd, where all state is."),
+			one("webapp", func(d *document) *web { return &d.web }, webKeys(),
+				"Where the web server listens."),
+			text("elements-dir", func(d *document) *value[string] { return &d.elementsDir },
+				"Where diskimage-builder finds elements (`ELEMENTS_PATH`)."),
+			text("images-dir", func(d *document) *value[string] { return &d.imagesDir },
+				"The folder for built images; a builder needs it."),
+			text("build-log-dir", func(d *document) *value[string] { return &d.logDir },
+				"The folder for the logs of builds."),
+			integer("build-log-retention", -1, math.MaxInt32, func(d *document) *value[int64] { return &d.logRetention },
+				"How many logs are kept of each image, at least 1; `-1` keeps all."),
+			seconds("max-hold-age", 0, func(d *document) *value[time.Duration] { return &d.maxHoldAge },
+				"How long a node may be held at most; `0` does not limit it."),
+			many("tenant-resource-limits", func(d *document) *[]tenant { return &d.tenants }, tenantKeys(),
+				"What the requests of one tenant may use at a time, over all providers."),
+			many("labels", func(d *document) *[]label { return &d.labels }, labelKeys(),
+				"The kinds of nodes that clients may ask for."),
+			many("diskimages", func(d *document) *[]diskimage { return &d.images }, diskimageKeys(),
+				"The images that poold builds. Every peer that launches names them; only the recipe matters to builders alone."),
+			many("providers", func(d *document) *[]provider { return &d.providers }, providerKeys(),
+				"The clouds. Those of another driver than `openstack` are set aside with a note."),
+			nothing[document]("zookeeper-servers", "poold keeps its state in etcd, see the key etcd"),
+			nothing[document]("zookeeper-tls", "poold keeps its state in etcd, see the key etcd.tls"),
+			nothing[document]("zookeeper-timeout", "poold keeps its state in etcd, see the key etcd.lease-ttl"),
+			nothing[document]("cron", "nothing runs at fixed hours; images are built when they are older than rebuild-age"),
+			old[document]("script-dir", "nodes are not prepared by scripts; put what they need into elements of the image"),
+			old[document]("dburi", "state is in etcd, see the key etcd"),
+			old[document]("gearman-servers", "clients ask through etcd, see the key etcd"),
+			old[document]("zmq-publishers", "clients release nodes through etcd, see the key etcd"),
+			old[document]("targets", "nodes are not registered anywhere; clients ask for them through etcd"),
+		},
+	}
+}
+
+func etcdKeys() table[etcd] {
+	return table[etcd]{
+		title: "etcd",
+		about: "One of `endpoints` and `embedded`.",
+		fresh: freshEtcd,
+		fields: []field[etcd]{
+			names("endpoints", func(e *etcd) *value[[]value[string]] { return &e.endpoints },
+				"The members of the cluster, as `https://host:2379` or `host:2379`."),
+			text("embedded", func(e *etcd) *value[string] { return &e.embedded },
+				"The data directory of an etcd with one member inside poold, instead of a cluster."),
+			text("prefix", func(e *etcd) *value[string] { return &e.prefix },
+				"What every key begins with."),
+			text("username", func(e *etcd) *value[string] { return &e.username },
+				"The user to log in as."),
+			secret("password", func(e *etcd) *value[Secret] { return &e.password },
+				"The user's password; the secure file is the better place for it."),
+			one("tls", func(e *etcd) *tlsFiles { return &e.tls }, tlsKeys(),
+				"The PEM files of an encrypted connection."),
+			duration("lease-ttl", 2*time.Second, 10*time.Minute,
+				func(e *etcd) *value[time.Duration] { return &e.leaseTTL },
+				"How long a peer that fell silent keeps what it owns, between `2s` and `10m`."),
+		},
+	}
+}
+
+func tlsKeys() table[tlsFiles] {
+	return table[tlsFiles]{
+		title: "etcd.tls",
+		fresh: func() tlsFiles { return tlsFiles{} },
+		fields: []field[tlsFiles]{
+			text("ca", func(t *tlsFiles) *value[string] { return &t.ca },
+				"The authority that signed etcd's certificate; those of the system unless it is given."),
+			text("cert", func(t *tlsFiles) *value[string] { return &t.cert },
+				"The certificate that poold shows; needs `key`."),
+			text("key", func(t *tlsFiles) *value[string] { return &t.key },
+				"The certificate's private key; needs `cert`."),
+		},
+	}
+}
+
+func webKeys() table[web] {
+	return table[web]{
+		title: "webapp",
+		fresh: freshWeb,
+		fields: []field[web]{
+			integer("port", 0, math.MaxUint16, func(w *web) *value[int64] { return &w.port },
+				"The TCP port; `0` picks a free one."),
+			text("listen_address", func(w *web) *value[string] { return &w.address },
+				"The address to listen on."),
+		},
+	}
+}
+
+func tenantKeys() table[tenant] {
+	return table[tenant]{
+		title: "tenant-resource-limits[]",
+		about: "Keys that are codes of AWS quotas (`L-` and eight hexadecimal digits) are accepted, and without effect.",
+		// nodepool takes any key as the name of a resource; AWS has codes.
+		foreign: regexp.MustCompile(`^L-[0-9A-F]{8}$`).MatchString,
+		fresh:   func() tenant { return tenant{caps: freshCaps()} },
+		fields: append([]field[tenant]{
+			text("tenant-name", func(t *tenant) *value[string] { return &t.name },
+				"The tenant that requests name.").needed(),
+		}, capKeys(func(t *tenant) *caps { return &t.caps })...),
+	}
+}
+
+// capKeys are the keys of limits that tenants and pools have in common.
+func capKeys[T any](get func(*T) *caps) []field[T] {
+	return []field[T]{
+		limit("max-servers", func(t *T) *value[int64] { return &get(t).servers }, "How many nodes there may be; `0` allows none."),
+		limit("max-cores", func(t *T) *value[int64] { return &get(t).cores }, "How many cores their flavors may have in sum."),
+		limit("max-ram", func(t *T) *value[int64] { return &get(t).ram }, "How much RAM their flavors may have in sum, in MiB."),
+		limit("max-volumes", func(t *T) *value[int64] { return &get(t).volumes }, "How many volumes they may have."),
+		limit("max-volume-gb", func(t *T) *value[int64] { return &get(t).volumeGB }, "How large the volumes may be in sum, in GB."),
+	}
+}
+
+func labelKeys() table[label] {
+	return table[label]{
+		title: "labels[]",
+		fresh: func() label { return label{} },
+		fields: []field[label]{
+			text("name", func(l *label) *value[string] { return &l.name },
+				"The name that clients ask for.").needed(),
+			integer("min-ready", math.MinInt32, math.MaxInt32, func(l *label) *value[int64] { return &l.minReady },
+				"How many nodes are kept ready ahead of demand, over the whole system."),
+			seconds("max-ready-age", 0, func(l *label) *value[time.Duration] { return &l.maxReadyAge },
+				"How old a ready node may get before it is replaced; `0` is any age."),
+			old[label]("image", "name the image in providers[].pools[].labels[].diskimage"),
+			old[label]("providers", "name the label in providers[].pools[].labels"),
+			old[label]("subnodes", "clients ask for several nodes in one request"),
+			old[label]("ready-script", "put what nodes need into elements of the image"),
+		},
+	}
+}
+
+func secureKeys() table[secureDocument] {
+	return table[secureDocument]{
+		title: "The secure file",
+		about: "A file of its own for what must not be in the main file; it may be empty.",
+		fresh: func() secureDocument { return secureDocument{} },
+		fields: []field[secureDocument]{
+			one("etcd", func(s *secureDocument) *etcd { return &s.etcd }, secureEtcdKeys(), "The password for etcd."),
+			many("diskimages", func(s *secureDocument) *[]secureImage { return &s.images }, secureImageKeys(),
+				"Variables for builds."),
+			nothing[secureDocument]("zookeeper-servers", "poold keeps its state in etcd"),
+			nothing[secureDocument]("zookeeper-tls", "poold keeps its state in etcd"),
+		},
+	}
+}
+
+func secureEtcdKeys() table[etcd] {
+	return table[etcd]{
+		title: "etcd (secure file)",
+		fresh: func() etcd { return etcd{} },
+		fields: []field[etcd]{
+			secret("password", func(e *etcd) *value[Secret] { return &e.password },
+				"The password of `etcd.username`; it replaces the one in the main file."),
+		},
+	}
+}
+
+func secureImageKeys() table[secureImage] {
+	return table[secureImage]{
+		title: "diskimages[] (secure file)",
+		fresh: func() secureImage { return secureImage{} },
+		fields: []field[secureImage]{
+			text("name", func(s *secureImage) *value[string] { return &s.name },
+				"A diskimage of the main file.").needed(),
+			entries("env-vars", func(s *secureImage) *value[[]entry] { return &s.env },
+				"Variables that are added to those of the diskimage, and replace them, as if they were written there."),
+		},
+	}
+}

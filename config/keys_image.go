@@ -1,0 +1,71 @@
+package config
+
+import "time"
+
+// diskimage is a recipe, before its parents are merged into it.
+type diskimage struct {
+	place
+	name, parent, release, command  value[string]
+	username, pythonPath, shellType value[string]
+	abstract, paused, deleteUploads value[bool]
+	elements, formats, keepFormats  value[[]value[string]]
+	env, metadata                   value[[]entry]
+	rebuildAge, buildTimeout        value[time.Duration]
+}
+
+func freshDiskimage() diskimage {
+	return diskimage{
+		command:      preset("disk-image-create"),
+		username:     preset("zuul"),
+		pythonPath:   preset("auto"),
+		rebuildAge:   preset(24 * time.Hour),
+		buildTimeout: preset(8 * time.Hour),
+	}
+}
+
+func diskimageKeys() table[diskimage] {
+	return table[diskimage]{
+		title: "diskimages[]",
+		about: "What an image does not say itself it has from its `parent`, and so on up the chain; " +
+			"what it says itself wins, also if that is `false`, `0` or empty. " +
+			"`elements` are appended to those of the parent, `env-vars` are added to them; " +
+			"`abstract` and `metadata` are not handed down.",
+		fresh: freshDiskimage,
+		fields: []field[diskimage]{
+			text("name", func(d *diskimage) *value[string] { return &d.name },
+				"The name of the image.").needed(),
+			boolean("abstract", func(d *diskimage) *value[bool] { return &d.abstract },
+				"The image is only a parent, and never built."),
+			text("parent", func(d *diskimage) *value[string] { return &d.parent },
+				"The image that this one is derived from."),
+			names("elements", func(d *diskimage) *value[[]value[string]] { return &d.elements },
+				"The elements to build from, in order."),
+			entries("env-vars", func(d *diskimage) *value[[]entry] { return &d.env },
+				"Variables in the environment of the build."),
+			names("formats", func(d *diskimage) *value[[]value[string]] { return &d.formats },
+				"The formats to build besides those that the providers need."),
+			names("keep-formats", func(d *diskimage) *value[[]value[string]] { return &d.keepFormats },
+				"The formats that `delete-after-upload` leaves on disk."),
+			boolean("delete-after-upload", func(d *diskimage) *value[bool] { return &d.deleteUploads },
+				"Delete the local files once every provider has them."),
+			seconds("rebuild-age", 1, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge },
+				"How old the newest build may get before the next is made."),
+			seconds("build-timeout", 1, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout },
+				"How long a build may take."),
+			written("release", func(d *diskimage) *value[string] { return &d.release },
+				"The release of the distribution (`DIB_RELEASE`)."),
+			text("dib-cmd", func(d *diskimage) *value[string] { return &d.command },
+				"The command that builds, with its first arguments, separated by spaces."),
+			boolean("pause", func(d *diskimage) *value[bool] { return &d.paused },
+				"Make no builds."),
+			text("username", func(d *diskimage) *value[string] { return &d.username },
+				"Whom clients log in as."),
+			text("python-path", func(d *diskimage) *value[string] { return &d.pythonPath },
+				"Where the node's Python is, for the client."),
+			text("shell-type", func(d *diskimage) *value[string] { return &d.shellType },
+				"The kind of the node's shell, for the client."),
+			entries("metadata", func(d *diskimage) *value[[]entry] { return &d.metadata },
+				"Properties of every upload of the image."),
+		},
+	}
+}
