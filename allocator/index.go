@@ -1,0 +1,479 @@
+package allocator
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"poold/pool"
+)
+
+// provider is a provider of the catalog with what is used of it.
+type provider struct {
+	ledger
+	conf  *pool.Provider
+	quota *pool.Quota
+	// trouble is why nothing can be launched at all; its class is empty if
+	// something can.
+	trouble verdict
+	// slotsLeft is how many more nodes may be in flight.
+	slotsLeft int
+	// reserved is the request that the provider is kept for, if any;
+	// contested tells that a request waits for some of its quota.
+	reserved  *claim
+	contested bool
+	slices    []*slice
+	launches  []*batch
+}
+
+// slice is a pool of a provider.
+type slice struct {
+	ledger
+	prov     *provider
+	conf     *pool.Pool
+	priority int
+	zones    []*zone // sorted by name
+	slots    map[string]*slot
+	// spare is the idle nodes nobody claimed, oldest first, once requests had
+	// their choice; nil before.
+	spare []*pool.Node
+}
+
+// zone is an availability zone of a pool; the empty name is wherever the
+// cloud puts a node.
+type zone struct {
+	slice *slice
+	az    string
+	// single and set tell whether lone nodes and sets may be launched here.
+	single, set bool
+	// load is how many live nodes it has.
+	load     int
+	supplies map[string]*supply
+}
+
+// supply is the nodes of one label in one zone that nobody has claimed yet.
+type supply struct {
+	ready    []*pool.Node // oldest first
+	inFlight []*pool.Node // building before pending, then oldest first
+	// meant counts those in flight that are meant for the set of a request
+	// that waits; allMeant is their sum.
+	meant    map[pool.RequestRef]int
+	allMeant int
+}
+
+// slot is a label that a pool offers, with what a launch of it is made of.
+type slot struct {
+	slice *slice
+	spec  *pool.LabelSpec
+	label *pool.Label
+	// problem is why it cannot be launched; its class is empty if it can.
+	problem verdict
+	// known tells whether flavor and resources are.
+	known      bool
+	flavor     pool.Flavor
+	resources  pool.Resources
+	image      string
+	build      string
+	imageID    string
+	connection pool.Connection
+	breaker    *breaker
+	full       map[string]*breaker // by zone
+	// ahead is how many nodes of it this plan launches ahead of demand.
+	ahead int
+}
+
+// verdict is a reason without its provider.
+type verdict struct{ class, text string }
+
+func (d *decider) indexCatalog() {
+	quotas := make(map[string]*pool.Quota, len(d.snap.Quotas))
+	for _, q := range d.snap.Quotas {
+		quotas[q.Provider] = q
+	}
+	d.circuits = breakers(d.snap.Nodes, d.now)
+	d.indexUploads()
+	for i := range d.cat.Labels {
+		d.labels[d.cat.Labels[i].Name] = &d.cat.Labels[i]
+	}
+	for i := range d.cat.Providers {
+		conf := &d.cat.Providers[i]
+		p := &provider{conf: conf, quota: quotas[conf.Name], slotsLeft: bound(conf.MaxConcurrency)}
+		p.trouble = d.trouble(p)
+		p.limits = pool.NoLimits()
+		if p.quota != nil {
+			p.limits = believed(p.quota)
+			p.used = p.quota.Foreign
+		}
+		d.providers[conf.Name] = p
+		d.order = append(d.order, p)
+		for j := range conf.Pools {
+			d.indexSlice(p, &conf.Pools[j])
+		}
+	}
+	slices.SortFunc(d.order, func(a, b *provider) int { return cmp.Compare(a.conf.Name, b.conf.Name) })
+	for _, offers := range d.offers {
+		slices.SortFunc(offers, func(a, b *slot) int { return compareSlices(a.slice, b.slice) })
+	}
+	for i := range d.cat.Tenants {
+		t := &d.cat.Tenants[i]
+		d.tenants[t.Tenant] = &ledger{limits: t.Limits}
+	}
+}
+
+// compareSlices orders pools by priority and then by name.
+func compareSlices(a, b *slice) int {
+	return cmp.Or(cmp.Compare(a.priority, b.priority),
+		cmp.Compare(a.prov.conf.Name, b.prov.conf.Name), cmp.Compare(a.conf.Name, b.conf.Name))
+}
+
+// trouble says why a provider cannot launch at all. Credentials that were
+// refused stay refused until its owner has asked the cloud again.
+func (d *decider) trouble(p *provider) verdict {
+	switch {
+	case p.quota == nil:
+		return verdict{ClassUnknown, "its limits are not known yet"}
+	case p.quota.Trouble != "":
+		return verdict{ClassTrouble, p.quota.Trouble}
+	case d.refused[p.conf.Name].After(p.quota.At):
+		return verdict{ClassTrouble, "the cloud refused our credentials"}
+	}
+	return verdict{}
+}
+
+func (d *decider) indexUploads() {
+	for _, u := range d.snap.Uploads {
+		k := [2]string{u.Provider, u.Image}
+		if u.State != pool.UploadReady || u.ExternalID == "" {
+			continue
+		}
+		if newest := d.uploads[k]; newest == nil || newest.Created.Before(u.Created) {
+			d.uploads[k] = u
+		}
+	}
+	for _, b := range d.snap.Builds {
+		d.builds[[2]string{b.Image, b.ID}] = b
+	}
+}
+
+func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
+	s := &slice{prov: p, conf: conf, priority: conf.Priority, slots: map[string]*slot{}}
+	if s.priority == 0 {
+		s.priority = p.conf.Priority
+	}
+	s.limits = conf.Limits
+	p.slices = append(p.slices, s)
+	d.slices[[2]string{p.conf.Name, conf.Name}] = s
+	var known []string
+	if p.quota != nil {
+		known = p.quota.Zones
+	}
+	for _, az := range conf.AZs {
+		if len(known) == 0 || slices.Contains(known, az) {
+			z := s.zone(az)
+			z.single, z.set = true, true
+		}
+	}
+	if len(conf.AZs) == 0 {
+		// The nodes of a set must share a zone; a lone node goes anywhere.
+		apart := len(known) > 1
+		z := s.zone("")
+		z.single, z.set = true, !apart
+		for _, az := range known {
+			if apart {
+				s.zone(az).set = true
+			}
+		}
+	}
+	for i := range conf.Labels {
+		spec := &conf.Labels[i]
+		o := &slot{slice: s, spec: spec, label: d.labels[spec.Name], full: map[string]*breaker{}}
+		d.equip(o)
+		s.slots[spec.Name] = o
+		d.offers[spec.Name] = append(d.offers[spec.Name], o)
+	}
+}
+
+// equip finds out what a launch of a slot is made of, and what keeps it from
+// being launched.
+func (d *decider) equip(o *slot) {
+	p := o.slice.prov
+	o.problem = p.trouble
+	if p.quota == nil {
+		return
+	}
+	o.flavor, o.known = p.quota.Flavor(o.spec)
+	o.resources = pool.Resources{Instances: 1, Cores: o.flavor.Cores, RAMMiB: o.flavor.RAMMiB, Ports: 1}
+	if o.slice.conf.AutoFloatingIP {
+		o.resources.FloatingIPs = 1
+	}
+	if o.spec.BootFromVolume {
+		o.resources.Volumes, o.resources.VolumeGB = 1, o.spec.VolumeGB
+	}
+	d.chooseImage(o)
+	k := breakerKey{provider: p.conf.Name, slice: o.slice.conf.Name, label: o.spec.Name, imageID: o.imageID}
+	o.breaker = d.circuits[k]
+	for _, z := range o.slice.zones {
+		if b := d.circuits[k.at(z.az)]; b != nil {
+			o.full[z.az] = b
+		}
+	}
+	if o.problem.class != "" {
+		return
+	}
+	switch {
+	case !o.known:
+		o.problem = verdict{ClassNoFlavor, "no flavor " + o.spec.FlavorName + " for " + o.spec.Name}
+	case o.imageID == "":
+		o.problem = verdict{ClassNoImage, "no image " + o.image + " for " + o.spec.Name}
+	case !slices.ContainsFunc(o.slice.zones, func(z *zone) bool { return z.single || z.set }):
+		o.problem = verdict{ClassNoZone, "none of its availability zones is available"}
+	}
+}
+
+func (d *decider) chooseImage(o *slot) {
+	p := o.slice.prov
+	if o.spec.CloudImage != "" {
+		o.image = o.spec.CloudImage
+		o.imageID = p.quota.CloudImages[o.image]
+		for i := range p.conf.CloudImages {
+			if c := &p.conf.CloudImages[i]; c.Name == o.image {
+				o.imageID = cmp.Or(c.ID, o.imageID)
+				o.connection = c.Connection
+			}
+		}
+		return
+	}
+	o.image = o.spec.DiskImage
+	for i := range p.conf.Images {
+		if im := &p.conf.Images[i]; im.Name == o.image {
+			o.connection = im.Connection
+		}
+	}
+	u := d.uploads[[2]string{p.conf.Name, o.image}]
+	if u == nil {
+		return
+	}
+	o.imageID, o.build = u.ExternalID, u.Build
+	b := d.builds[[2]string{u.Image, u.Build}]
+	if b == nil {
+		return
+	}
+	// What the build knows of itself is nearer to the truth than today's
+	// configuration, which may be about the next build.
+	o.connection.Username = cmp.Or(b.Username, o.connection.Username)
+	o.connection.PythonPath = cmp.Or(b.PythonPath, o.connection.PythonPath)
+	o.connection.ShellType = cmp.Or(b.ShellType, o.connection.ShellType)
+}
+
+func (s *slice) zone(az string) *zone {
+	i, ok := slices.BinarySearchFunc(s.zones, az, func(z *zone, az string) int { return cmp.Compare(z.az, az) })
+	if !ok {
+		s.zones = slices.Insert(s.zones, i, &zone{slice: s, az: az, supplies: map[string]*supply{}})
+	}
+	return s.zones[i]
+}
+
+func (z *zone) supply(label string) *supply {
+	s := z.supplies[label]
+	if s == nil {
+		s = &supply{}
+		z.supplies[label] = s
+	}
+	return s
+}
+
+// indexRefusals notes the newest launch of each provider that was refused for
+// its credentials.
+func (d *decider) indexRefusals() {
+	for _, n := range d.snap.Nodes {
+		if n.Failure == pool.KindUnauthorized {
+			if at := failedAt(n); at.After(d.refused[n.Provider]) {
+				d.refused[n.Provider] = at
+			}
+		}
+	}
+}
+
+// indexNodes books every live node and sorts the idle ones and those in flight
+// into supplies. It needs the requests.
+func (d *decider) indexNodes() {
+	for _, n := range d.snap.Nodes {
+		d.nodes[n.ID] = n
+		if !n.State.Live() {
+			continue
+		}
+		s := d.slices[[2]string{n.Provider, n.Pool}]
+		d.book(n, s)
+		if n.AllocatedTo != nil && (n.State == pool.NodeInUse || n.State == pool.NodeReady) {
+			d.owned[*n.AllocatedTo] = append(d.owned[*n.AllocatedTo], n)
+		}
+		if s != nil {
+			d.stock(s.zone(n.AZ), n)
+		}
+	}
+	for _, p := range d.order {
+		for _, s := range p.slices {
+			for _, z := range s.zones {
+				z.sort()
+			}
+		}
+	}
+}
+
+func (d *decider) book(n *pool.Node, s *slice) {
+	leaving := n.State == pool.NodeUsed || n.State == pool.NodeFailed || n.State == pool.NodeDeleting
+	if p := d.providers[n.Provider]; p != nil {
+		p.book(n.Resources)
+		if leaving {
+			p.freeing = p.freeing.Add(n.Resources)
+		}
+		if inFlight(n) {
+			p.slotsLeft--
+		}
+	}
+	if s != nil {
+		s.book(n.Resources)
+		if leaving {
+			s.freeing = s.freeing.Add(n.Resources)
+		}
+	}
+	if t := d.tenants[n.Tenant]; t != nil && n.Tenant != "" {
+		t.book(n.Resources)
+	}
+}
+
+// stock puts a node that belongs to nobody into its supply, unless it is too
+// old to be given away.
+func (d *decider) stock(z *zone, n *pool.Node) {
+	z.load++
+	switch {
+	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n]:
+	case inFlight(n):
+		s := z.supply(n.Label)
+		s.inFlight = append(s.inFlight, n)
+		if n.ForSet == nil || !d.waits(*n.ForSet) {
+			return
+		}
+		if s.meant == nil {
+			s.meant = map[pool.RequestRef]int{}
+		}
+		if s.meant[*n.ForSet] == 0 {
+			d.meant[*n.ForSet] = append(d.meant[*n.ForSet], s)
+		}
+		s.meant[*n.ForSet]++
+		s.allMeant++
+	case n.State == pool.NodeReady && !d.tooOld(n):
+		s := z.supply(n.Label)
+		s.ready = append(s.ready, n)
+	}
+}
+
+func (d *decider) tooOld(n *pool.Node) bool {
+	l := d.labels[n.Label]
+	return l != nil && l.MaxReadyAge > 0 && !d.now.Before(n.Since.Add(l.MaxReadyAge))
+}
+
+// waits tells whether a request exists and is not answered yet.
+func (d *decider) waits(ref pool.RequestRef) bool {
+	if d.requests[ref] == nil {
+		return false
+	}
+	a := d.allocations[[2]string{ref.Client, ref.ID}]
+	return a == nil || a.RequestRevision != ref.CreateRevision || a.State == pool.AllocationWaiting
+}
+
+func (z *zone) sort() {
+	for _, s := range z.supplies {
+		slices.SortFunc(s.ready, oldestFirst)
+		slices.SortFunc(s.inFlight, func(a, b *pool.Node) int {
+			return cmp.Or(cmp.Compare(stage(a), stage(b)), oldestFirst(a, b))
+		})
+	}
+}
+
+// stage is how far a node in flight is from being ready.
+func stage(n *pool.Node) int {
+	if n.State == pool.NodeBuilding {
+		return 0
+	}
+	return 1
+}
+
+// coming is how many nodes in flight a request may count on.
+func (s *supply) coming(ref pool.RequestRef) int {
+	return max(0, len(s.inFlight)-s.allMeant+s.meant[ref])
+}
+
+// claim takes nodes out of the supply, ready ones first, and returns how many
+// of n it did not find.
+func (s *supply) claim(n int, ref pool.RequestRef) int {
+	ready := min(n, len(s.ready))
+	s.ready = s.ready[ready:]
+	n -= ready
+	if s.allMeant == 0 {
+		coming := min(n, len(s.inFlight))
+		s.inFlight = s.inFlight[coming:]
+		return n - coming
+	}
+	own := s.meant[ref]
+	n = s.pick(n, func(node *pool.Node) bool { return node.ForSet != nil && *node.ForSet == ref })
+	s.allMeant -= own
+	s.meant[ref] = 0
+	return s.pick(n, func(node *pool.Node) bool { return node.ForSet == nil || s.meant[*node.ForSet] == 0 })
+}
+
+// pick takes at most n of the nodes in flight that match, and returns how many
+// of n it did not find.
+func (s *supply) pick(n int, match func(node *pool.Node) bool) int {
+	kept := make([]*pool.Node, 0, len(s.inFlight))
+	for _, node := range s.inFlight {
+		if n > 0 && match(node) {
+			n--
+			continue
+		}
+		kept = append(kept, node)
+	}
+	s.inFlight = kept
+	return n
+}
+
+// waive gives up what was meant for a request and not claimed by it: it had
+// its choice, and those behind it can use the rest.
+func (d *decider) waive(ref pool.RequestRef) {
+	for _, s := range d.meant[ref] {
+		s.allMeant -= s.meant[ref]
+		s.meant[ref] = 0
+	}
+}
+
+// allowed is how many launches of a slot in a zone the breakers allow.
+func (o *slot) allowed(z *zone) int {
+	left := math.MaxInt
+	if o.breaker != nil {
+		left = o.breaker.left
+	}
+	if b := o.full[z.az]; b != nil {
+		left = min(left, b.left)
+	}
+	return left
+}
+
+// launched counts n launches towards the breakers.
+func (o *slot) launched(z *zone, n int) {
+	for _, b := range []*breaker{o.breaker, o.full[z.az]} {
+		if b != nil && b.left < math.MaxInt {
+			b.left -= n
+		}
+	}
+}
+
+// paused says why the breakers allow no launch and until when.
+func (o *slot) paused(z *zone) (string, time.Time) {
+	for _, b := range []*breaker{o.breaker, o.full[z.az]} {
+		if b != nil && b.left <= 0 {
+			return b.text(), b.until
+		}
+	}
+	return "", time.Time{}
+}

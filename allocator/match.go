@@ -1,0 +1,449 @@
+package allocator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"poold/pool"
+)
+
+// shape is what requests for the same labels from the same providers have in
+// common.
+type shape struct {
+	labels []string // sorted, each once
+	counts []int
+	total  int
+	cands  []*cand // best first
+	// stuck remembers, by tenant, that a request of this shape could not be
+	// placed and why. Within one decision room only shrinks, so the next one
+	// cannot be placed either.
+	stuck map[*ledger][]pool.Reason
+	// crowded remembers likewise that no room can be made.
+	crowded map[*ledger]bool
+}
+
+// cand is a pool that offers every label of a shape.
+type cand struct {
+	slice     *slice
+	shape     *shape
+	slots     []*slot
+	resources pool.Resources
+	known     bool
+	// tooLarge is why the shape can never fit, or "".
+	tooLarge string
+	places   []*place
+}
+
+// place is a zone of a candidate.
+type place struct {
+	cand     *cand
+	zone     *zone
+	supplies []*supply
+}
+
+func (p *place) where() string {
+	return where(p.cand.slice.prov.conf.Name, p.cand.slice.conf.Name, p.zone.az)
+}
+
+// shape returns the shape of a request whose labels are all offered.
+func (d *decider) shape(r *pool.Request) *shape {
+	sorted := slices.Sorted(slices.Values(r.Labels))
+	key := r.Provider + "\x00" + strings.Join(sorted, "\x00")
+	if s := d.shapes[key]; s != nil {
+		return s
+	}
+	s := &shape{total: len(sorted), stuck: map[*ledger][]pool.Reason{}, crowded: map[*ledger]bool{}}
+	for _, l := range sorted {
+		if n := len(s.labels); n > 0 && s.labels[n-1] == l {
+			s.counts[n-1]++
+			continue
+		}
+		s.labels, s.counts = append(s.labels, l), append(s.counts, 1)
+	}
+	for _, o := range d.offers[s.labels[0]] {
+		if r.Provider == "" || r.Provider == o.slice.prov.conf.Name {
+			s.add(o.slice)
+		}
+	}
+	d.shapes[key] = s
+	return s
+}
+
+// add makes a pool a candidate if it offers all labels.
+func (s *shape) add(from *slice) {
+	c := &cand{slice: from, shape: s, known: true}
+	for i, l := range s.labels {
+		o := from.slots[l]
+		if o == nil {
+			return
+		}
+		c.slots = append(c.slots, o)
+		c.known = c.known && o.known
+		c.resources = c.resources.Add(o.resources.Times(int64(s.counts[i])))
+	}
+	for _, z := range from.zones {
+		p := &place{cand: c, zone: z}
+		for _, l := range s.labels {
+			p.supplies = append(p.supplies, z.supply(l))
+		}
+		c.places = append(c.places, p)
+	}
+	c.tooLarge = c.never(nil)
+	s.cands = append(s.cands, c)
+}
+
+// never says why no candidate can serve the shape even when nothing else is in
+// use, or "" if one can or might.
+func (s *shape) never(tenant *ledger) string {
+	var whys []string
+	for _, c := range s.cands {
+		why := c.never(tenant)
+		if why == "" {
+			return ""
+		}
+		whys = append(whys, c.slice.prov.conf.Name+"/"+c.slice.conf.Name+": "+why)
+	}
+	return "can never fit: " + strings.Join(whys, "; ")
+}
+
+// never says why the candidate can never serve the shape. A limit that a quota
+// fault lowered and what others use may change any time, so they do not count.
+func (c *cand) never(tenant *ledger) string {
+	nothing := pool.Resources{}
+	if want := (pool.Resources{Instances: int64(c.shape.total)}); !fits(&c.slice.limits, &nothing, &want) {
+		return "the pool's limit: " + shortage(c.slice.limits, nothing, want)
+	}
+	q := c.slice.prov.quota
+	if q == nil {
+		return ""
+	}
+	for _, o := range c.slots {
+		if !o.known && len(q.Flavors) > 0 {
+			return "no flavor " + o.spec.FlavorName + " for " + o.spec.Name
+		}
+	}
+	switch {
+	case !c.known:
+		return ""
+	case !fits(&c.slice.limits, &nothing, &c.resources):
+		return "the pool's limit: " + shortage(c.slice.limits, nothing, c.resources)
+	case !c.slice.conf.IgnoreProviderQuota && !fits(&q.Limits, &nothing, &c.resources):
+		return "the provider's quota: " + shortage(q.Limits, nothing, c.resources)
+	case tenant != nil && !fits(&tenant.limits, &nothing, &c.resources):
+		return "the tenant's limit: " + shortage(tenant.limits, nothing, c.resources)
+	}
+	return ""
+}
+
+// withheld tells whether the pool's provider is kept for another request.
+func (c *cand) withheld(from *claim) bool {
+	r := c.slice.prov.reserved
+	return r != nil && r != from
+}
+
+// idlePlace returns the place that can serve a request at once: by priority of the
+// pool, then by the age of the oldest node.
+func idlePlace(c *claim) *place {
+	var best *place
+	for _, k := range c.shape.cands {
+		if best != nil && k.slice.priority > best.cand.slice.priority {
+			break
+		}
+		if k.withheld(c) {
+			continue
+		}
+		for _, p := range k.places {
+			if p.ready() && p.allows(c) &&
+				(best == nil || oldestFirst(p.supplies[0].ready[0], best.supplies[0].ready[0]) < 0) {
+				best = p
+			}
+		}
+	}
+	return best
+}
+
+func (p *place) ready() bool {
+	for i, n := range p.cand.shape.counts {
+		if len(p.supplies[i].ready) < n {
+			return false
+		}
+	}
+	return true
+}
+
+// allows tells whether the nodes that would be given are within the tenant's
+// limit.
+func (p *place) allows(c *claim) bool {
+	if c.tenant == nil {
+		return true
+	}
+	var want pool.Resources
+	for i, n := range p.cand.shape.counts {
+		for _, node := range p.supplies[i].ready[:n] {
+			want = want.Add(node.Resources)
+		}
+	}
+	return c.tenant.fits(&want)
+}
+
+// option is a place as a request finds it.
+type option struct {
+	place *place
+	// missing nodes have to be launched; now is how many of them may be at
+	// once; want is what they need.
+	missing, now int
+	want         pool.Resources
+	headroom     int64
+}
+
+// better orders options: what can be launched in full at once, then with the
+// fewest launches, then by priority, and then by the age of the nodes if there
+// is nothing to launch, or by headroom, the load of the provider and the zone, and name.
+func (o *option) better(than *option) bool {
+	if than.place == nil {
+		return true
+	}
+	if whole, other := o.now == o.missing, than.now == than.missing; whole != other {
+		return whole
+	}
+	if o.missing != than.missing {
+		return o.missing < than.missing
+	}
+	a, b := o.place.cand.slice, than.place.cand.slice
+	switch {
+	case a.priority != b.priority:
+		return a.priority < b.priority
+	case o.missing == 0:
+		// By what stays the same until the nodes are ready: a request that
+		// changed its mind would have nodes launched and given up for ever.
+		return oldestFirst(o.place.first(), than.place.first()) < 0
+	case o.headroom != than.headroom:
+		return o.headroom > than.headroom
+	case a.prov != b.prov && a.prov.used.Instances != b.prov.used.Instances:
+		return a.prov.used.Instances < b.prov.used.Instances
+	}
+	return a == b && o.place.zone.load < than.place.zone.load
+}
+
+// first is a node that stands for what the place has; there is one.
+func (p *place) first() *pool.Node {
+	if s := p.supplies[0]; len(s.ready) == 0 {
+		return s.inFlight[0]
+	}
+	return p.supplies[0].ready[0]
+}
+
+// settle places a request that cannot be served at once, or finds out why it
+// cannot be placed.
+func (d *decider) settle(c *claim) {
+	if stuck, ok := c.shape.stuck[c.tenant]; ok {
+		c.reasons = stuck
+		d.reserve(c)
+		return
+	}
+	var best option
+	for _, k := range c.shape.cands {
+		var here option
+		var worst option // the one to blame
+		var why verdict
+		for _, p := range k.places {
+			o, v := d.weigh(c, p)
+			if v.class == "" && o.better(&here) {
+				here = o
+			}
+			if why.class == "" || why.class == ClassNoZone {
+				worst, why = o, v
+			}
+		}
+		if here.place == nil {
+			c.blame(&worst, why)
+		} else if here.better(&best) {
+			best = here
+		}
+	}
+	if best.place != nil {
+		d.take(c, &best)
+		return
+	}
+	c.shape.stuck[c.tenant] = c.reasons
+	d.reserve(c)
+}
+
+// blame adds the reason of a candidate, if it is the first of its provider.
+func (c *claim) blame(o *option, why verdict) {
+	n := o.place.cand.slice.prov.conf.Name
+	for i := range c.reasons {
+		if c.reasons[i].Provider == n {
+			return
+		}
+	}
+	c.reasons = append(c.reasons, pool.Reason{Provider: n, Class: why.class, Text: c.words(o, why)})
+}
+
+// words is the text of a verdict. Those with numbers get theirs only here,
+// because few verdicts are ever shown.
+func (c *claim) words(o *option, why verdict) string {
+	s := o.place.cand.slice
+	switch why.class {
+	case ClassTenant:
+		return "the limit of tenant " + c.r.Tenant + ": " + c.tenant.short(o.place.cand.resources)
+	case ClassPoolFull:
+		return "pool " + s.conf.Name + ": " + s.short(o.want)
+	case ClassQuota:
+		return s.prov.short(o.want)
+	case ClassTooLarge:
+		return o.place.cand.tooLarge
+	}
+	return why.text
+}
+
+// unlessTooLarge is the class of what does not fit now, or that it never will.
+func (c *cand) unlessTooLarge(class string) string {
+	if c.tooLarge != "" {
+		return ClassTooLarge
+	}
+	return class
+}
+
+// weigh finds out what it takes to serve a request in a place, or why it
+// cannot be done there now.
+func (d *decider) weigh(c *claim, p *place) (option, verdict) {
+	o := option{place: p}
+	k := p.cand
+	if k.withheld(c) {
+		return o, verdict{ClassReserved, "kept for " + name(k.slice.prov.reserved.ref)}
+	}
+	var problem verdict
+	found := 0
+	for i, s := range p.supplies {
+		have := min(k.shape.counts[i], len(s.ready)+s.coming(c.ref))
+		found += have
+		lack := k.shape.counts[i] - have
+		if lack == 0 {
+			continue
+		}
+		slot := k.slots[i]
+		if problem.class == "" {
+			problem = slot.problem
+		}
+		o.missing += lack
+		o.now += max(0, min(lack, slot.allowed(p.zone)))
+		o.want = o.want.Add(slot.resources.Times(int64(lack)))
+	}
+	if c.tenant != nil && !c.tenant.fits(&k.resources) {
+		return o, verdict{class: ClassTenant}
+	}
+	if o.missing == 0 {
+		return o, verdict{}
+	}
+	if problem.class == "" {
+		problem = shortOf(k, p, &o)
+	}
+	if problem.class != "" {
+		return o, problem
+	}
+	if o.now == 0 && found == 0 {
+		return o, d.held(k, p)
+	}
+	return o, verdict{}
+}
+
+// shortOf tells whether the missing nodes fit, and lowers what can be launched at
+// once to what may be in flight.
+func shortOf(k *cand, p *place, o *option) verdict {
+	prov := k.slice.prov
+	switch {
+	case !p.launchable():
+		return verdict{ClassNoZone, "nothing can be launched in availability zone " + p.zone.az}
+	case !k.slice.fits(&o.want):
+		return verdict{class: k.unlessTooLarge(ClassPoolFull)}
+	case !k.slice.conf.IgnoreProviderQuota && !prov.fits(&o.want):
+		return verdict{class: k.unlessTooLarge(ClassQuota)}
+	}
+	o.now = max(0, min(o.now, prov.slotsLeft))
+	o.headroom = k.headroom(&o.want)
+	return verdict{}
+}
+
+// launchable tells whether the shape's nodes may be launched in the zone.
+func (p *place) launchable() bool {
+	if p.cand.shape.total > 1 {
+		return p.zone.set
+	}
+	return p.zone.single
+}
+
+func (c *cand) headroom(want *pool.Resources) int64 {
+	n := c.slice.headroom(want)
+	if !c.slice.conf.IgnoreProviderQuota {
+		n = min(n, c.slice.prov.headroom(want))
+	}
+	return n
+}
+
+// held says why nothing may be launched at once though there is room.
+func (d *decider) held(k *cand, p *place) verdict {
+	for _, o := range k.slots {
+		if text, until := o.paused(p.zone); text != "" {
+			d.wake(until)
+			return verdict{ClassBreaker, text}
+		}
+	}
+	return verdict{ClassConcurrency, fmt.Sprintf("%d nodes are being launched, the most that may be at once",
+		k.slice.prov.conf.MaxConcurrency)}
+}
+
+// take claims what a place has for a request and has the rest launched. Room
+// is booked for all of it, though not all may be launched at once.
+func (d *decider) take(c *claim, o *option) {
+	p := o.place
+	k := p.cand
+	prov := k.slice.prov
+	c.place = p
+	left := o.now
+	for i, s := range p.supplies {
+		lack := s.claim(k.shape.counts[i], c.ref)
+		if lack == 0 {
+			continue
+		}
+		slot := k.slots[i]
+		n := max(0, min(lack, left, slot.allowed(p.zone)))
+		left -= n
+		if _, until := slot.paused(p.zone); n < lack {
+			d.wake(until)
+		}
+		d.launchFor(p.zone, slot, n, c)
+	}
+	prov.book(o.want)
+	k.slice.book(o.want)
+	if c.tenant != nil {
+		c.tenant.book(k.resources)
+	}
+	c.reasons = []pool.Reason{{
+		Provider: prov.conf.Name, Class: ClassBuilding,
+		Text: fmt.Sprintf("waits for %d nodes in %s", k.shape.total, p.where()),
+	}}
+}
+
+// reserve keeps a provider for a request that could be placed in principle but
+// has waited too long: its idle nodes and what is freed there are withheld
+// from requests behind it. The choice must be the same each time, so it looks
+// at nothing that moves.
+func (d *decider) reserve(c *claim) {
+	if due := c.since.Add(patience); d.now.Before(due) {
+		d.wake(due)
+		return
+	}
+	for _, k := range c.shape.cands {
+		prov := k.slice.prov
+		ok := prov.reserved == nil && k.never(c.tenant) == "" && (c.tenant == nil || c.tenant.fits(&k.resources))
+		for _, o := range k.slots {
+			ok = ok && o.problem.class == "" && (o.breaker == nil || o.breaker.left > 0)
+		}
+		if ok {
+			prov.reserved = c
+			return
+		}
+	}
+}

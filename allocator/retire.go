@@ -1,0 +1,141 @@
+package allocator
+
+import (
+	"fmt"
+	"time"
+
+	"poold/pool"
+)
+
+// retire ends what has had its time: holds, idle nodes that are too old or
+// that nobody offers any more, and the memory of dead ones.
+func (d *decider) retire() {
+	var forgotten []pool.Change[pool.Node]
+	for _, n := range d.snap.Nodes {
+		if d.taken[n] {
+			continue
+		}
+		switch n.State {
+		case pool.NodeHold:
+			d.expireHold(n)
+		case pool.NodeReady, pool.NodePending:
+			if n.AllocatedTo == nil {
+				d.retireIdle(n)
+			}
+		case pool.NodeDeleted:
+			if gone := n.Since.Add(tombstoneAge); d.now.Before(gone) {
+				d.wake(gone)
+			} else {
+				forgotten = append(forgotten, pool.Remove(n))
+			}
+		case pool.NodeBuilding, pool.NodeInUse, pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
+		}
+	}
+	chunks(forgotten, func(some []pool.Change[pool.Node]) {
+		d.decide(Decision{
+			Operation: OpForget, Subject: fmt.Sprintf("%d nodes", len(some)),
+			Reason: "deleted more than " + tombstoneAge.String() + " ago",
+			Write:  pool.Write{By: pool.Allocator, Nodes: some},
+		})
+	})
+}
+
+func (d *decider) expireHold(n *pool.Node) {
+	until := d.capHold(n, n.HoldUntil)
+	if until == nil {
+		return
+	}
+	if d.now.Before(*until) {
+		d.wake(*until)
+		return
+	}
+	d.end(n, pool.NodeUsed, "the hold expired")
+}
+
+func (d *decider) retireIdle(n *pool.Node) {
+	s := d.slices[[2]string{n.Provider, n.Pool}]
+	switch {
+	case s == nil:
+		d.end(n, onTheWayOut(n), "its pool left the configuration")
+	case s.slots[n.Label] == nil || d.labels[n.Label] == nil:
+		d.end(n, onTheWayOut(n), "its label left the configuration")
+	case n.State == pool.NodePending:
+	case d.tooOld(n):
+		d.end(n, pool.NodeDeleting, "ready for longer than max-ready-age")
+	case d.labels[n.Label].MaxReadyAge > 0:
+		d.wake(n.Since.Add(d.labels[n.Label].MaxReadyAge))
+	}
+}
+
+// onTheWayOut is the state of an unwanted node: one that was not asked for yet
+// is gone at once.
+func onTheWayOut(n *pool.Node) pool.NodeState {
+	if n.State == pool.NodePending {
+		return pool.NodeDeleted
+	}
+	return pool.NodeDeleting
+}
+
+// end moves one node on its own.
+func (d *decider) end(n *pool.Node, to pool.NodeState, reason string) {
+	op := OpRetire
+	if to == pool.NodeUsed {
+		op = OpExpire
+	}
+	d.decide(Decision{
+		Operation: op, Subject: string(n.ID), Reason: reason,
+		Write: pool.Write{By: pool.Allocator, Nodes: []pool.Change[pool.Node]{
+			pool.Update(n, n.Moved(to, pool.Allocator, reason, d.now)),
+		}},
+	})
+}
+
+// release gives back the nodes of requests that are gone. An answer to an
+// earlier request of the same id is withdrawn before the new one is answered.
+func (d *decider) release() {
+	done := map[pool.RequestRef]bool{}
+	for _, a := range d.snap.Allocations {
+		if ref := a.Ref(); d.requests[ref] == nil {
+			done[ref] = true
+			d.releaseAll(ref, a)
+		}
+	}
+	for _, n := range d.snap.Nodes {
+		if n.AllocatedTo == nil || done[*n.AllocatedTo] || d.requests[*n.AllocatedTo] != nil {
+			continue
+		}
+		done[*n.AllocatedTo] = true
+		d.releaseAll(*n.AllocatedTo, nil)
+	}
+}
+
+func (d *decider) releaseAll(ref pool.RequestRef, a *pool.Allocation) {
+	w := pool.Write{By: pool.Allocator, Gone: []pool.RequestRef{ref}}
+	for _, n := range d.owned[ref] {
+		w.Nodes = append(w.Nodes, pool.Update(n, d.returned(n, "its request is gone")))
+	}
+	if a != nil {
+		w.Allocations = []pool.Change[pool.Allocation]{pool.Remove(a)}
+	}
+	if a == nil && len(w.Nodes) == 0 || !d.free(w.Nodes) {
+		return
+	}
+	d.decide(Decision{Operation: OpRelease, Subject: name(ref), Reason: "the request is gone", Write: w})
+}
+
+// returned is a node that its request gives back. One whose address was
+// revealed is used up; one that is still ready never was, and is idle again.
+func (d *decider) returned(n *pool.Node, reason string) *pool.Node {
+	if n.State != pool.NodeReady {
+		return n.Moved(pool.NodeUsed, pool.Allocator, reason, d.now)
+	}
+	idle := n.Clone()
+	idle.AllocatedTo, idle.Tenant = nil, ""
+	return idle
+}
+
+// lifetime is how long a request may exist, and false if for ever.
+func lifetime(r *pool.Request) (time.Duration, bool) {
+	life, err := time.ParseDuration(r.MaxLifetime)
+	return life, err == nil && life > 0
+}

@@ -1,0 +1,230 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"poold/pool"
+)
+
+const (
+	// inParallel is how many writes are under way at once.
+	inParallel = 64
+	// settle is how long a pass waits for more of a burst of changes.
+	settle = 5 * time.Millisecond
+	// retryConflict is when to look again after a lost race, if the change
+	// that won it is not heard of sooner; retryError after any other failure.
+	retryConflict = 100 * time.Millisecond
+	retryError    = time.Second
+	// longestWait bounds the time between two passes, for a catalog that
+	// changed without a record changing.
+	longestWait = 10 * time.Second
+)
+
+// Store is what the allocator needs of the store.
+type Store interface {
+	// Snapshot returns the records as last heard of, or nil before the first.
+	Snapshot() *pool.Snapshot
+	// Changed receives, without a backlog, when Snapshot has changed.
+	Changed() <-chan struct{}
+	// Apply makes one atomic write as the owner of the allocator's role and
+	// returns its revision. It resolves an unknown outcome by itself; an
+	// ErrUnknown that it returns nevertheless ends Run.
+	Apply(ctx context.Context, w pool.Write) (int64, error)
+}
+
+// Config is what an Allocator is made of; all of it but Registerer is
+// required.
+type Config struct {
+	Store Store
+	// Catalog returns the catalog to decide by; nil means to wait.
+	Catalog func() *pool.Catalog
+	// Random is what ids are minted from.
+	Random     io.Reader
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+}
+
+// Allocator is the loop around [Decide].
+type Allocator struct {
+	Config
+	metrics *metrics
+}
+
+// New makes an Allocator. Its metrics can be registered once.
+func New(c Config) *Allocator {
+	c.Log = c.Log.Named("allocator")
+	return &Allocator{Config: c, metrics: newMetrics(c.Registerer)}
+}
+
+// Run decides and writes until the context ends or the role is lost, and
+// returns which: the context's cause, pool.ErrNotOwner, or pool.ErrUnknown
+// when a write may or may not have happened. It is to be run by the owner of
+// the role, one at a time.
+func (a *Allocator) Run(ctx context.Context) error {
+	defer a.metrics.reset()
+	var written int64 // nothing is decided on a snapshot before it
+	for {
+		wait := longestWait
+		if s, c := a.Store.Snapshot(), a.Catalog(); s != nil && c != nil && s.Revision >= written {
+			revision, again, err := a.pass(ctx, s, c)
+			if err != nil {
+				return err
+			}
+			written = max(written, revision)
+			wait = min(wait, again)
+		}
+		if err := a.wait(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns at the next change or after a time, and lets a burst of changes
+// settle.
+func (a *Allocator) wait(ctx context.Context, most time.Duration) error {
+	timer := time.NewTimer(max(0, most))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	case _, ok := <-a.Store.Changed():
+		if !ok {
+			return errors.New("the store tells of no more changes")
+		}
+	}
+	burst := time.NewTimer(settle)
+	defer burst.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-burst.C:
+	}
+	select {
+	case <-a.Store.Changed():
+	default:
+	}
+	return nil
+}
+
+// pass decides once and writes the plan. It returns the revision of the last
+// write and how long to wait at most.
+func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog) (int64, time.Duration, error) {
+	now := time.Now()
+	plan := Decide(s, c, now)
+	a.metrics.decide.Observe(time.Since(now).Seconds())
+	a.metrics.observe(&plan)
+	if len(plan.Decisions) > 0 {
+		a.Log.Debug("plan made", zap.Int64("revision", s.Revision), zap.String("plan", plan.Summary()))
+	}
+	writes := make([]pool.Write, len(plan.Decisions))
+	for i := range plan.Decisions {
+		w, err := a.mint(&plan.Decisions[i])
+		if err != nil {
+			return 0, 0, err
+		}
+		writes[i] = w
+	}
+	t := &tally{again: longestWait}
+	if !plan.Next.IsZero() {
+		// Stored times are whole milliseconds, this one is not.
+		t.again = min(t.again, plan.Next.Sub(now)+time.Millisecond)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inParallel)
+	for i, w := range writes {
+		g.Go(func() error { return a.apply(ctx, &plan.Decisions[i], w, t) })
+	}
+	if err := g.Wait(); err != nil {
+		return 0, 0, err
+	}
+	a.metrics.lastPass.SetToCurrentTime()
+	return t.revision, t.again, nil
+}
+
+// mint gives the new nodes of a decision their ids. The ids belong to this
+// write: whoever repeats it repeats them.
+func (a *Allocator) mint(d *Decision) (pool.Write, error) {
+	w := d.Write
+	for _, l := range d.Launches {
+		for range l.Count {
+			id, err := pool.NewNodeID(a.Random)
+			if err != nil {
+				return w, err
+			}
+			n := l.Node.Clone()
+			n.ID = id
+			w.Nodes = append(w.Nodes, pool.Create(n))
+		}
+	}
+	return w, nil
+}
+
+// tally is what came of the writes of one plan.
+type tally struct {
+	mu       sync.Mutex // guards what follows
+	revision int64
+	again    time.Duration
+}
+
+func (t *tally) wrote(revision int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.revision = max(t.revision, revision)
+}
+
+func (t *tally) retry(after time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.again = min(t.again, after)
+}
+
+// apply makes one write. An error means that nothing more may be written.
+func (a *Allocator) apply(ctx context.Context, d *Decision, w pool.Write, t *tally) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	revision, err := a.Store.Apply(ctx, w)
+	if err == nil {
+		t.wrote(revision)
+		a.count(d, "written")
+		if d.Operation == OpServe {
+			a.metrics.latency.Observe(d.Latency.Seconds())
+		}
+		return nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, pool.ErrNotOwner), errors.Is(err, pool.ErrUnknown):
+		// A write of unknown outcome may have launched nodes that the
+		// snapshot does not show; whoever is next begins with a full read.
+		return fmt.Errorf("%s %s: %w", d.Operation, d.Subject, err)
+	case errors.Is(err, pool.ErrConflict):
+		a.count(d, "conflict")
+		t.retry(retryConflict)
+	case errors.Is(err, pool.ErrUnavailable):
+		a.count(d, "unavailable")
+		t.retry(retryError)
+	default:
+		a.count(d, "refused")
+		a.Log.Error("decision refused", zap.String("operation", string(d.Operation)),
+			zap.String("subject", d.Subject), zap.String("reason", d.Reason), zap.Error(err))
+		t.retry(retryError)
+	}
+	return nil
+}
+
+func (a *Allocator) count(d *Decision, outcome string) {
+	a.metrics.decisions.WithLabelValues(string(d.Operation), outcome).Inc()
+}
