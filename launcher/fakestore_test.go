@@ -1,0 +1,224 @@
+package launcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"poold/pool"
+)
+
+// fakeStore keeps records in memory, with the rules of the real one: revisions
+// are compared and every move is checked against its table.
+type fakeStore struct {
+	mu       sync.Mutex
+	revision int64
+	nodes    map[pool.NodeID]*pool.Node
+	quota    *pool.Quota
+	requests []*pool.Request
+	changed  chan struct{}
+	// lag is how old snapshots are; past is what they are taken from.
+	lag  time.Duration
+	past []aged
+	// step is called before and after each write takes effect; an error ends
+	// the call there.
+	step func(what string) error
+	// fault returns the error of a write, and whether it is done all the same.
+	fault  func(w pool.Write) (err error, done bool)
+	writes int
+}
+
+type aged struct {
+	at   time.Time
+	snap *pool.Snapshot
+}
+
+func newFakeStore() *fakeStore {
+	return &fakeStore{nodes: map[pool.NodeID]*pool.Node{}, changed: make(chan struct{}), revision: 100}
+}
+
+func (s *fakeStore) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+func (s *fakeStore) current() *pool.Snapshot {
+	snap := &pool.Snapshot{Revision: s.revision, Requests: slices.Clone(s.requests)}
+	snap.Nodes = slices.SortedFunc(maps.Values(s.nodes), func(a, b *pool.Node) int { return cmp.Compare(a.ID, b.ID) })
+	if s.quota != nil {
+		snap.Quotas = []*pool.Quota{s.quota}
+	}
+	return snap
+}
+
+func (s *fakeStore) Snapshot() *pool.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lag == 0 {
+		return s.current()
+	}
+	old := &pool.Snapshot{}
+	for _, a := range s.past {
+		if time.Since(a.at) >= s.lag {
+			old = a.snap
+		}
+	}
+	return old
+}
+
+func (s *fakeStore) Read(ctx context.Context) (*pool.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current(), context.Cause(ctx)
+}
+
+func (s *fakeStore) Apply(ctx context.Context, w pool.Write) (int64, error) {
+	if s.step != nil {
+		if err := s.step("before a write"); err != nil {
+			return 0, err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return 0, err
+	}
+	revision, err := s.apply(w)
+	if err == nil && s.step != nil {
+		err = s.step("after a write")
+	}
+	return revision, err
+}
+
+func (s *fakeStore) apply(w pool.Write) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fault error
+	if s.fault != nil {
+		err, done := s.fault(w)
+		if err != nil && !done {
+			return 0, err
+		}
+		fault = err
+	}
+	if len(w.Nodes) > 60 {
+		return 0, fmt.Errorf("a write of %d nodes is too large", len(w.Nodes))
+	}
+	for _, c := range w.Nodes {
+		if err := s.check(w.By, c); err != nil {
+			return 0, err
+		}
+	}
+	for _, c := range w.Quotas {
+		if (c.Before == nil) != (s.quota == nil) || c.Before != nil && c.Before.Revision != s.quota.Revision {
+			return 0, pool.ErrConflict
+		}
+	}
+	s.revision++
+	s.writes++
+	for _, c := range w.Nodes {
+		n := *c.After
+		n.Revision = s.revision
+		s.nodes[n.ID] = &n
+	}
+	for _, c := range w.Quotas {
+		q := *c.After
+		q.Revision = s.revision
+		s.quota = &q
+	}
+	s.tell()
+	return s.revision, fault
+}
+
+func (s *fakeStore) check(by pool.Actor, c pool.Change[pool.Node]) error {
+	var before *pool.NodeState
+	stored := s.nodes[c.After.ID]
+	if c.Before != nil {
+		if stored == nil || stored.Revision != c.Before.Revision {
+			return pool.ErrConflict
+		}
+		before = &stored.State
+	} else if stored != nil {
+		return pool.ErrConflict
+	}
+	return pool.NodeMachine().CheckWrite(before, c.After.State, by)
+}
+
+// tell wakes everybody up, at once and again when the change is old enough to
+// be seen.
+func (s *fakeStore) tell() {
+	if s.lag > 0 {
+		s.past = append(s.past, aged{time.Now(), s.current()})
+		time.AfterFunc(s.lag, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			close(s.changed)
+			s.changed = make(chan struct{})
+		})
+		return
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// add makes pending nodes.
+func (s *fakeStore) add(ids ...pool.NodeID) {
+	var w pool.Write
+	for _, id := range ids {
+		n := &pool.Node{
+			V: 1, ID: id, Provider: "p", Pool: "main", Label: "small", Created: time.Now().UTC(),
+			FlavorID: "f1", ImageID: "i1", Resources: pool.Resources{Instances: 1, Cores: 2},
+		}
+		n.Type, n.Port = "ssh", 22
+		w.Nodes = append(w.Nodes, pool.Create(n.Moved(pool.NodePending, pool.Allocator, "demand", time.Now())))
+	}
+	for part := range slices.Chunk(w.Nodes, 50) {
+		if _, err := s.apply(pool.Write{By: pool.Allocator, Nodes: part}); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// move moves nodes as the allocator.
+func (s *fakeStore) move(to pool.NodeState, ids ...pool.NodeID) {
+	for _, id := range ids {
+		n := s.node(id)
+		w := pool.Write{By: pool.Allocator, Nodes: []pool.Change[pool.Node]{
+			pool.Update(n, n.Moved(to, pool.Allocator, "test", time.Now())),
+		}}
+		if _, err := s.apply(w); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (s *fakeStore) node(id pool.NodeID) *pool.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[id]
+}
+
+func (s *fakeStore) published() pool.Quota {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.quota == nil {
+		return pool.Quota{}
+	}
+	return *s.quota
+}
+
+// count returns how many nodes are in a state.
+func (s *fakeStore) count(state pool.NodeState) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, node := range s.nodes {
+		if node.State == state {
+			n++
+		}
+	}
+	return n
+}

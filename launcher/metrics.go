@@ -1,0 +1,52 @@
+package launcher
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics counts what happened. Each launcher needs a registry of its own.
+type metrics struct {
+	launches      *prometheus.CounterVec
+	launchSeconds *prometheus.HistogramVec
+	deleteSeconds *prometheus.HistogramVec
+	polls         *prometheus.CounterVec
+	lastList      *prometheus.GaugeVec
+	leaks         *prometheus.CounterVec
+	frozen        *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	seconds := []float64{1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600}
+	return &metrics{
+		launches: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "poold_launcher_launches_total",
+			Help: "Launches that ended, by outcome: ready, or the kind of failure.",
+		}, []string{"provider", "outcome"}),
+		launchSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "poold_launcher_launch_seconds", Buckets: seconds,
+			Help: "Time from recorded as part of a batch until ready.",
+		}, []string{"provider"}),
+		deleteSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "poold_launcher_delete_seconds", Buckets: seconds,
+			Help: "Time from deleting until gone.",
+		}, []string{"provider"}),
+		polls: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "poold_launcher_polls_total",
+			Help: "Lists of instances, by outcome: full, changes, distrusted, or the kind of failure.",
+		}, []string{"provider", "outcome"}),
+		lastList: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_launcher_last_list_timestamp_seconds",
+			Help: "When the newest list of instances that was answered began.",
+		}, []string{"provider"}),
+		leaks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "poold_launcher_leaks_total",
+			Help: "Leaked resources whose removal was asked for, by kind.",
+		}, []string{"provider", "kind"}),
+		frozen: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_launcher_sweep_frozen",
+			Help: "1 if the last sweep removed nothing because what it saw was not credible.",
+		}, []string{"provider"}),
+	}
+}

@@ -1,0 +1,228 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"poold/cloud"
+	"poold/internal/sleep"
+	"poold/pool"
+)
+
+// The causes that end a reach.
+var (
+	errBootTimeout   = errors.New("active but not reachable within the boot timeout")
+	errLaunchTimeout = errors.New("not reachable within the launch timeout")
+	errNotWanted     = errors.New("not to be reached any more")
+)
+
+// Target is where a node is to be reached.
+type Target struct {
+	IP   string
+	Port int
+	// Type is the connection type: "ssh", "network_cli" or "winrm".
+	Type string
+}
+
+// Reach waits until the target answers, trying again until ctx ends, whose
+// cause it then returns. For the connection types that speak SSH it returns
+// the host keys, each as "type base64", sorted; for others none. It does not
+// log in. It is safe for concurrent use.
+type Reach func(ctx context.Context, t Target) ([]string, error)
+
+// connectAddress chooses where to connect to: a floating IP, else a public
+// IPv4 address, else any IPv4 address, else IPv6. It returns "" if there is
+// none.
+func connectAddress(addresses []pool.Address) string {
+	best, rank := "", 0
+	for _, a := range addresses {
+		ip, err := netip.ParseAddr(a.IP)
+		if err != nil {
+			continue
+		}
+		score := 1
+		switch {
+		case a.Floating:
+			score = 4
+		case ip.Is4() && !ip.IsPrivate():
+			score = 3
+		case ip.Is4():
+			score = 2
+		}
+		if score > rank {
+			best, rank = a.IP, score
+		}
+	}
+	return best
+}
+
+// reached is how reaching for an instance ended.
+type reached struct {
+	// asked is the write of the intention to expose, if one was made.
+	asked     []written
+	addresses []pool.Address
+	ip        string
+	hostKeys  []string
+	err       error
+}
+
+// startReach makes a node ready, or fails it. The boot timeout counts from
+// here: time in which nobody tried is not the node's fault.
+func (r *run) startReach(ctx context.Context, e reaching, now time.Time) {
+	t, n, inst := e.t, e.t.node, e.t.inst
+	stopCtx, stop := context.WithCancelCause(ctx)
+	t.busy, t.stop = true, func() { stop(errNotWanted) }
+	r.spawn(ctx, func(context.Context) effect {
+		defer stop(nil)
+		bounded, cancel := r.bound(stopCtx, e.deadline)
+		defer cancel()
+		got := r.reach(bounded, n, inst, now)
+		kind := failureOf(bounded, got.err)
+		return func(r *run, end time.Time) {
+			t.busy, t.stop = false, nil
+			r.settled(got.asked)(r, end)
+			switch {
+			case t.node.State != pool.NodeBuilding || t.gone || r.fatal != nil:
+			case got.err == nil:
+				r.startReady(ctx, t, &got, end)
+			case kind != "":
+				r.startFail(ctx, failing{t, kind, got.err.Error()}, end)
+			}
+		}
+	})
+}
+
+// bound ends a reach at the earlier of the two time-outs.
+func (l *Launcher) bound(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	cancelBoot := func() {}
+	if l.provider.BootTimeout > 0 {
+		ctx, cancelBoot = context.WithTimeoutCause(ctx, l.provider.BootTimeout, errBootTimeout)
+	}
+	if deadline.IsZero() {
+		return ctx, cancelBoot
+	}
+	ctx, cancelLaunch := context.WithDeadlineCause(ctx, deadline, errLaunchTimeout)
+	return ctx, func() { cancelLaunch(); cancelBoot() }
+}
+
+// failureOf is the kind of failure that a reach ended with, or "" if the node
+// is not to blame: it was not wanted any more, or a record was not written.
+func failureOf(ctx context.Context, err error) pool.Kind {
+	if err == nil {
+		return ""
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errBootTimeout):
+		return pool.KindUnreachable
+	case errors.Is(cause, errLaunchTimeout):
+		return pool.KindTimeout
+	case cause != nil, errors.Is(err, errNotWritten):
+		return ""
+	}
+	if kind := cloud.KindOf(err); kind != cloud.Unclassified {
+		return kind
+	}
+	return pool.KindUnreachable
+}
+
+// reach does what is between active and ready.
+func (l *Launcher) reach(ctx context.Context, n *pool.Node, inst cloud.Instance, now time.Time) reached {
+	got := reached{addresses: inst.Addresses}
+	if got.err = l.expose(ctx, n, inst, now, &got); got.err != nil {
+		return got
+	}
+	if got.ip = connectAddress(got.addresses); got.ip == "" {
+		got.err = &cloud.Error{Kind: pool.KindUnreachable, Op: "connect", Err: errors.New("the instance has no address")}
+		return got
+	}
+	if ls := l.labelSpec(n); ls == nil || ls.HostKeyChecking {
+		got.hostKeys, got.err = l.reacher(ctx, Target{IP: got.ip, Port: n.Port, Type: n.Type})
+	}
+	return got
+}
+
+// The pauses between attempts to get a floating IP.
+const (
+	exposeRetryMin = time.Second
+	exposeRetryMax = 15 * time.Second
+)
+
+// expose gives an instance a floating IP if it needs one. That it will be
+// asked for is on record first: whoever deletes the node looks for it then.
+func (l *Launcher) expose(ctx context.Context, n *pool.Node, inst cloud.Instance, now time.Time, got *reached) error {
+	pl := l.provider.Pool(n.Pool)
+	if l.exposer == nil || pl == nil || !pl.AutoFloatingIP {
+		return nil
+	}
+	needs := false
+	err := l.persist(ctx, func(ctx context.Context) (err error) {
+		needs, err = l.exposer.NeedsFloatingIP(ctx, inst)
+		return err
+	})
+	if err != nil || !needs {
+		return err
+	}
+	again := n.ExposeAsked != nil
+	if !again {
+		after := n.Clone()
+		at := now.UTC().Truncate(time.Millisecond)
+		after.ExposeAsked = &at
+		got.asked = l.commitNodes(ctx, []pool.Change[pool.Node]{pool.Update(n, after)})
+		if err := got.asked[0].err; err != nil {
+			return errors.Join(errNotWritten, err)
+		}
+	}
+	mark := cloud.Mark{
+		Installation: l.installation, Provider: l.provider.Name, Batch: n.Batch, Node: string(n.ID),
+		Revision: inst.Mark.Revision,
+	}
+	var address pool.Address
+	err = l.persist(ctx, func(ctx context.Context) (err error) {
+		address, err = l.exposer.Expose(ctx, cloud.ExposeSpec{InstanceID: inst.ID, Mark: mark, Again: again})
+		again = true
+		return err
+	})
+	if err == nil {
+		got.addresses = append(slices.Clone(got.addresses), address)
+	}
+	return err
+}
+
+// errNotWritten says that a reach ended because the store did not take a write.
+var errNotWritten = errors.New("the intention was not written")
+
+// persist repeats a call while it may succeed later, until ctx ends.
+func (*Launcher) persist(ctx context.Context, try func(ctx context.Context) error) error {
+	for pause := exposeRetryMin; ; pause = min(2*pause, exposeRetryMax) {
+		callCtx, cancel := call(ctx, cloud.LaneFinish)
+		err := try(callCtx)
+		cancel()
+		switch cloud.KindOf(err) {
+		case cloud.Transient, cloud.RateLimited, cloud.Conflict, cloud.Ambiguous, cloud.Unclassified:
+		case "", cloud.Quota, cloud.Capacity, cloud.NotFound, cloud.Unauthorized, cloud.Invalid,
+			pool.KindNeverSeen, pool.KindTimeout, pool.KindUnreachable, pool.KindVanished:
+			return err
+		}
+		if ended := sleep.For(ctx, max(pause, retryAfter(err))); ended != nil {
+			return fmt.Errorf("%w: %w", ended, err)
+		}
+	}
+}
+
+// startReady writes that a node is ready, with everything that is known about
+// its instance.
+func (r *run) startReady(ctx context.Context, t *track, got *reached, now time.Time) {
+	after := t.node.Moved(pool.NodeReady, pool.Launcher, "reachable", now)
+	after.InstanceID, after.HostID = t.inst.ID, t.inst.HostID
+	if t.inst.AZ != "" {
+		after.AZ = t.inst.AZ
+	}
+	after.Addresses, after.InterfaceIP, after.HostKeys = got.addresses, got.ip, got.hostKeys
+	changes := []pool.Change[pool.Node]{pool.Update(t.node, after)}
+	t.busy = true
+	r.spawn(ctx, func(ctx context.Context) effect { return r.settled(r.commitNodes(ctx, changes)) })
+}

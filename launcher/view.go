@@ -1,0 +1,259 @@
+package launcher
+
+import (
+	"slices"
+	"time"
+
+	"poold/cloud"
+	"poold/pool"
+)
+
+// track is what this process knows about one node beyond its record. All of
+// it can be lost: a fresh process learns it anew from the list.
+type track struct {
+	node *pool.Node
+	// since is when this process first saw the node.
+	since time.Time
+	// wrote is the revision of our own last write; behind says that the
+	// snapshot is older than that, so that nothing is decided yet.
+	wrote  int64
+	behind bool
+	// busy says that a goroutine works on the node; stop ends it early if it
+	// is one that reaches for the instance.
+	busy bool
+	stop func()
+	// retry is before when nothing is tried again.
+	retry time.Time
+
+	// inst is the node's instance as last seen at asOf; no ID, never seen.
+	inst cloud.Instance
+	asOf time.Time
+	// missing says that a full list lacked the instance, which is a reason to
+	// look at it by id; gone that the cloud said it is no more.
+	missing, gone bool
+
+	// asked is when a delete was last accepted, asks how often one was tried.
+	asked time.Time
+	asks  int
+	// cleared says that no floating IP of the node is left; clearTried that
+	// removing them was tried.
+	cleared, clearTried bool
+}
+
+// verdict is what the cloud said to a batched create.
+type verdict int
+
+const (
+	// asking: the answer is awaited.
+	asking verdict = iota
+	// accepted: some of the instances will be seen.
+	accepted
+	// unknown: an ambiguous answer, or one that another process got.
+	unknown
+	// refused: none will ever be seen.
+	refused
+)
+
+// batch is what this process knows about one batched create of its own.
+type batch struct {
+	key     batchKey
+	size    int
+	verdict verdict
+	// answered is when the answer came.
+	answered time.Time
+	// kind and reason say why it was refused.
+	kind   pool.Kind
+	reason string
+	// found is how many of its instances were seen; booted and errored how
+	// many of them became ready, or broke.
+	found, booted, errored int
+}
+
+// lists is what is known about looking at the whole provider.
+type lists struct {
+	busy bool
+	// mark asks for changes; zero before the first list.
+	mark cloud.ListMark
+	// last and full are when the last list, and the last full one, began.
+	last, full time.Time
+	// trusted are when the last two full lists that are believed began.
+	trusted [2]time.Time
+	// retry is when to list again after failures in a row.
+	retry    time.Time
+	failures int
+}
+
+// onceSince tells whether a believed full list began after t.
+func (l *lists) onceSince(t time.Time) bool { return l.trusted[1].After(t) }
+
+// twiceSince tells whether two believed full lists began after t. What was
+// never seen by then is in neither.
+func (l *lists) twiceSince(t time.Time) bool { return l.trusted[0].After(t) }
+
+// view is all that decide looks at.
+type view struct {
+	provider *pool.Provider
+	// nodes are in the order of the snapshot.
+	nodes   []*track
+	byID    map[pool.NodeID]*track
+	batches map[string]*batch
+	sizes   map[batchKey]int
+	lists   lists
+	// waiting are the labels that unanswered requests ask for.
+	waiting map[string]bool
+	// trouble says that credentials are refused.
+	trouble bool
+	// boots and deletion are how long a label's boot, and a delete, take.
+	boots    map[string]time.Duration
+	deletion time.Duration
+}
+
+func newView(p *pool.Provider) *view {
+	return &view{
+		provider: p, byID: map[pool.NodeID]*track{}, batches: map[string]*batch{},
+		sizes: map[batchKey]int{}, boots: map[string]time.Duration{},
+	}
+}
+
+// absorb takes over what a snapshot says, unless we know better: what we wrote
+// ourselves after it.
+func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
+	v.nodes = v.nodes[:0]
+	for _, n := range snap.Nodes {
+		if n.Provider != v.provider.Name {
+			continue
+		}
+		t := v.byID[n.ID]
+		if t == nil {
+			t = &track{since: now}
+			v.byID[n.ID] = t
+		}
+		t.behind = snap.Revision < t.wrote
+		if !t.behind {
+			t.node = n
+		}
+		if t.inst.ID == "" && t.node.InstanceID != "" {
+			t.inst.ID = t.node.InstanceID
+		}
+		v.nodes = append(v.nodes, t)
+	}
+	v.forget(snap)
+	v.waiting = waitingLabels(snap)
+}
+
+// forget drops what is known about nodes and batches that are no more.
+func (v *view) forget(snap *pool.Snapshot) {
+	if len(v.byID) > len(v.nodes) {
+		present := make(map[*track]bool, len(v.nodes))
+		for _, t := range v.nodes {
+			present[t] = true
+		}
+		for id, t := range v.byID {
+			if !present[t] && !t.busy && snap.Revision >= t.wrote {
+				delete(v.byID, id)
+			}
+		}
+	}
+	if len(v.batches) == 0 {
+		return
+	}
+	used := make(map[string]bool, len(v.batches))
+	for _, t := range v.byID {
+		if t.node.State.Live() {
+			used[t.node.Batch] = true
+		}
+	}
+	for id := range v.batches {
+		if !used[id] {
+			delete(v.batches, id)
+		}
+	}
+}
+
+// waitingLabels returns the labels of the requests that have no answer yet.
+func waitingLabels(snap *pool.Snapshot) map[string]bool {
+	answered := make(map[pool.RequestRef]bool, len(snap.Allocations))
+	for _, a := range snap.Allocations {
+		answered[a.Ref()] = a.State != pool.AllocationWaiting
+	}
+	labels := map[string]bool{}
+	for _, r := range snap.Requests {
+		if r.Defect != "" || answered[r.Ref()] {
+			continue
+		}
+		for _, label := range r.Labels {
+			labels[label] = true
+		}
+	}
+	return labels
+}
+
+// askedAt is the latest time at which the cloud may have been asked for the
+// node's instance, as far as this process can know. Time in which no process
+// looked does not count against a node.
+func (v *view) askedAt(t *track) time.Time {
+	at := t.since
+	if building, ok := t.node.Entered(pool.NodeBuilding); ok && building.After(at) {
+		at = building
+	}
+	if b := v.batches[t.node.Batch]; b != nil && b.answered.After(at) {
+		at = b.answered
+	}
+	return at
+}
+
+// doubtfulUntil is when an instance that may have been asked for would have
+// been seen. It counts from the stamp of the record and not from the takeover:
+// the last owner's calls ended before its lease did, and a provider whose
+// owners die often must not wait for ever. A stamp from the future is another
+// peer's clock and counts from when this process first saw it.
+func (v *view) doubtfulUntil(t *track) time.Time {
+	asked := t.since
+	if building, ok := t.node.Entered(pool.NodeBuilding); ok && building.Before(asked) {
+		asked = building
+	}
+	if b := v.batches[t.node.Batch]; b != nil && b.answered.After(asked) {
+		asked = b.answered
+	}
+	return asked.Add(ambiguityBound)
+}
+
+// claims tells whether an instance of our mark is the one that the node asked
+// for: by id once that is on record, by batch and name before. A cloud that
+// had room for a single instance of a batch called it by the batch's bare
+// name.
+func claims(n *pool.Node, i *cloud.Instance) bool {
+	if n.InstanceID != "" {
+		return n.InstanceID == i.ID
+	}
+	if n.Batch == "" || n.Batch != i.Mark.Batch {
+		return false
+	}
+	return i.Name == n.Name() || n.BatchIndex == 1 && i.Name == n.Batch
+}
+
+// elder orders instances that claim the same name: the first one is taken and
+// the others are leaks. One that is gone comes last.
+func elder(a, b *cloud.Instance) int {
+	if gone := a.Status == cloud.StatusDeleted; gone != (b.Status == cloud.StatusDeleted) {
+		if gone {
+			return 1
+		}
+		return -1
+	}
+	if c := a.Created.Compare(b.Created); c != 0 {
+		return c
+	}
+	if a.ID < b.ID {
+		return -1
+	}
+	return 1
+}
+
+// clip keeps the end of a text within a number of bytes.
+func clip(text string, size int) string {
+	if len(text) > size {
+		text = text[len(text)-size:]
+	}
+	return string(slices.DeleteFunc([]rune(text), func(r rune) bool { return r == '\uFFFD' || r == 0 }))
+}
