@@ -1,0 +1,131 @@
+package builder
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // clouds still name images by it; sha256 and sha512 are what is trusted
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"poold/pool"
+)
+
+// outcome is how a build ended: with artifacts or with an error.
+type outcome struct {
+	build     string
+	artifacts []pool.Artifact
+	err       error
+}
+
+// build makes the artifacts of a build. It waits for a slot first. The
+// temporary directory is gone afterwards; so are all files if it fails.
+func (b *Builder) build(ctx context.Context, build string) outcome {
+	artifacts, err := b.produce(ctx, build)
+	errs := []error{err, removeTree(tempDir(b.dirs, &b.image, build))}
+	if err != nil {
+		artifacts = nil
+		found, listErr := files(b.dirs.Images, b.image.Name)
+		errs = append(errs, listErr)
+		for _, path := range found[build] {
+			errs = append(errs, removeTree(path))
+		}
+	}
+	if err == nil && errs[1] != nil {
+		b.log.Warn("temporary directory of a build not removed", buildField(build), errField(errs[1]))
+		return outcome{build: build, artifacts: artifacts}
+	}
+	return outcome{build: build, artifacts: artifacts, err: errors.Join(errs...)}
+}
+
+// produce runs the command in its slot, and measures what came out.
+func (b *Builder) produce(ctx context.Context, build string) ([]pool.Artifact, error) {
+	if err := b.slots.Acquire(ctx, 1); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer b.slots.Release(1)
+	for _, dir := range []string{b.dirs.Images, b.dirs.Logs, tempDir(b.dirs, &b.image, build)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the web server and humans read logs
+			return nil, err
+		}
+	}
+	log, err := os.OpenFile(logPath(b.dirs, b.image.Name, build), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644) //nolint:gosec // humans read logs
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() //nolint:errcheck // a log that cannot be closed is no reason to fail
+	if err := pruneLogs(b.dirs, b.image.Name); err != nil {
+		b.log.Warn("old build logs not removed", errField(err))
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	if err := b.command(ctx, build, log); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, tail(log))
+	}
+	return measure(ctx, b.dirs, &b.image, build)
+}
+
+// bounded limits a context to the build timeout of the image; zero is none.
+func (b *Builder) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.image.BuildTimeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, b.image.BuildTimeout,
+		fmt.Errorf("not done within the build timeout of %s", b.image.BuildTimeout.Round(time.Millisecond)))
+}
+
+// measure finds every format that the image wants, and its size and hashes.
+func measure(ctx context.Context, dirs Dirs, image *pool.Image, build string) ([]pool.Artifact, error) {
+	var artifacts []pool.Artifact
+	for _, format := range image.Formats {
+		a, err := measureFile(ctx, filepath.Join(dirs.Images, base(image.Name, build)+"."+format))
+		if err != nil {
+			return nil, fmt.Errorf("format %s: %w", format, err)
+		}
+		a.Format = format
+		artifacts = append(artifacts, a)
+	}
+	return artifacts, nil
+}
+
+// measureFile reads a file once.
+func measureFile(ctx context.Context, path string) (pool.Artifact, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return pool.Artifact{}, err
+	}
+	defer f.Close()                                         //nolint:errcheck // it was only read
+	h5, h256, h512 := md5.New(), sha256.New(), sha512.New() //nolint:gosec // see the import
+	n, err := io.Copy(io.MultiWriter(h5, h256, h512), reader{ctx.Err, f})
+	if err != nil {
+		return pool.Artifact{}, err
+	}
+	if n == 0 {
+		return pool.Artifact{}, errors.New("the file is empty")
+	}
+	return pool.Artifact{
+		Path: path, Bytes: n,
+		MD5:    hex.EncodeToString(h5.Sum(nil)),
+		SHA256: hex.EncodeToString(h256.Sum(nil)),
+		SHA512: hex.EncodeToString(h512.Sum(nil)),
+	}, nil
+}
+
+// reader stops reading a long file when its context has ended.
+type reader struct {
+	ended func() error
+	io.Reader
+}
+
+// Read reads unless the context has ended.
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ended(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}

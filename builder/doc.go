@@ -1,0 +1,31 @@
+// Package builder builds images: it runs diskimage-builder, or any command
+// with its calling convention, and owns the files that come out.
+//
+// There is one [Builder] per image, run by the peer that owns the image. It
+// decides only on a snapshot at or beyond its own last write; [Due] says, as a
+// pure function, whether a build is due and why. What a build needs of the
+// machine is bounded by the slots that all builders of a process share. The
+// builder writes build records and answers the operator's commands to build;
+// it meets the uploader in those records only.
+//
+// # Died here, what happens next
+//
+//   - Before the record is written: nothing exists; the image is still due.
+//   - The record says building, the command waits, runs or has ended: kernel
+//     and process group end the command with its builder. The next builder
+//     kills what survived of it (its processes carry POOLD_BUILD in their
+//     environment), moves the record to failed and removes the files.
+//   - The command succeeded, ready not yet recorded: the same; a build counts
+//     only when its record says ready.
+//   - Recorded as deleting or failed, files still there: the files of every
+//     build that is neither building here nor ready are removed on the first
+//     pass, and again whenever the set of builds changes.
+//   - Deleted, record not yet removed: removed by the next pass.
+//   - The store is away during a build: the build goes on, its outcome is kept
+//     in memory and recorded when the store is back.
+//   - Ownership is lost: Run's context ends, the command is killed, its files
+//     are removed, nothing is recorded. The next owner does as above.
+//
+// A build that another peer made keeps its record under the rules of the
+// image's owner; its files stay with that peer until it owns the image again.
+package builder

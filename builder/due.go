@@ -1,0 +1,123 @@
+package builder
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"poold/pool"
+)
+
+// A failed build is tried again after retryFirst, doubling up to retryMax.
+const (
+	retryFirst = time.Minute
+	retryMax   = time.Hour
+)
+
+// Verdict is whether an image is to be built now.
+type Verdict struct {
+	Build bool
+	// Reason is why, or why not, for a human.
+	Reason string
+	// At is when the verdict may change by itself; zero if it cannot.
+	At time.Time
+	// Commands are the operator's open commands to build the image: the build
+	// fulfils all of them, and no build refuses them with Reason.
+	Commands []*pool.Command
+	// Attempts is how many builds of the recipe have failed in a row.
+	Attempts int
+}
+
+// Due decides whether an image is to be built. It is pure.
+func Due(s *pool.Snapshot, image *pool.Image, now time.Time) Verdict {
+	builds := s.BuildsOf(image.Name)
+	v := Verdict{Commands: openCommands(s, image.Name)}
+	v.Attempts, v.At = failures(builds, RecipeHash(image))
+	if reason := forbidden(builds, image); reason != "" {
+		v.Reason, v.At = reason, time.Time{}
+		return v
+	}
+	if len(v.Commands) > 0 {
+		v.Build, v.Reason = true, "asked for by "+v.Commands[0].By
+		return v
+	}
+	if now.Before(v.At) {
+		v.Reason = fmt.Sprintf("failed %d times in a row, backing off", v.Attempts)
+		return v
+	}
+	v.Reason, v.At = wanted(newest(builds, pool.BuildReady), image, now)
+	v.Build = v.At.IsZero()
+	return v
+}
+
+// forbidden is why the image may not be built even if asked for, or "".
+func forbidden(builds []*pool.Build, image *pool.Image) string {
+	switch running := newest(builds, pool.BuildBuilding); {
+	case image.Paused:
+		return "the image is paused"
+	case len(image.Formats) == 0:
+		return "nobody wants a format of the image"
+	case running != nil:
+		return "build " + running.ID + " is running"
+	}
+	return ""
+}
+
+// wanted is why a build is due; if none is, it says when the next one will be.
+func wanted(ready *pool.Build, image *pool.Image, now time.Time) (string, time.Time) {
+	if ready == nil {
+		return "there is no ready build", time.Time{}
+	}
+	if ready.RecipeHash != RecipeHash(image) {
+		return "the recipe changed", time.Time{}
+	}
+	for _, format := range image.Formats {
+		if ready.Artifact(format) == nil {
+			return "the newest build lacks format " + format, time.Time{}
+		}
+	}
+	if at := ready.Since.Add(image.RebuildAge); now.Before(at) {
+		return "the newest build is recent", at
+	}
+	return "the newest build is older than " + image.RebuildAge.String(), time.Time{}
+}
+
+// failures counts the builds of a recipe that failed since the last ready one,
+// and says when the next may be tried. A changed recipe starts anew.
+func failures(builds []*pool.Build, recipe string) (int, time.Time) {
+	failed, ready := newest(builds, pool.BuildFailed), newest(builds, pool.BuildReady)
+	if failed == nil || failed.RecipeHash != recipe ||
+		ready != nil && ready.Created.After(failed.Created) {
+		return 0, time.Time{}
+	}
+	n := failed.Attempts + 1
+	return n, failed.Since.Add(min(retryFirst<<min(n-1, 10), retryMax))
+}
+
+// RecipeHash tells recipes apart that may build different images. Formats are
+// not part of it: dropping one needs no rebuild.
+func RecipeHash(image *pool.Image) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", image.Elements, image.Env, image.Release, image.Command))
+	return hex.EncodeToString(sum[:])
+}
+
+// newest returns the first build in the state, or nil.
+func newest(builds []*pool.Build, state pool.BuildState) *pool.Build {
+	for _, b := range builds {
+		if b.State == state {
+			return b
+		}
+	}
+	return nil
+}
+
+func openCommands(s *pool.Snapshot, image string) []*pool.Command {
+	var open []*pool.Command
+	for _, c := range s.Commands {
+		if c.Verb == pool.VerbBuild && c.Target == image && !c.Done {
+			open = append(open, c)
+		}
+	}
+	return open
+}

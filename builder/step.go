@@ -1,0 +1,249 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poold/internal/sleep"
+	"poold/pool"
+)
+
+// again is how soon a pass that could not write is repeated.
+const again = time.Second
+
+// sweepRetry is how soon files that could not be removed are tried again.
+const sweepRetry = time.Minute
+
+// maxChanges is how many records one pass changes at most; the next one does
+// the rest. etcd bounds the size of a transaction.
+const maxChanges = 32
+
+func buildField(build string) zap.Field { return zap.String("build", build) }
+
+func errField(err error) zap.Field { return zap.Error(err) }
+
+// step is one pass: record what ended, tidy up, and start a build if one is
+// due. It returns when the next pass is due by itself, and an error only if
+// nothing more may be done.
+func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
+	s := b.store.Snapshot()
+	if s.Revision < b.after {
+		return now.Add(again), nil
+	}
+	builds := s.BuildsOf(b.image.Name)
+	written, err := b.settle(ctx, s, builds, now)
+	if err != nil || written {
+		return now.Add(again), b.unless(ctx, err, s)
+	}
+	b.sweep(builds, now)
+	verdict := Due(s, &b.image, now)
+	b.metrics.passed.WithLabelValues(b.image.Name).Set(float64(now.UnixMilli()) / 1000)
+	switch {
+	case verdict.Build && b.running == "":
+		return now.Add(again), b.unless(ctx, b.start(ctx, verdict, now), s)
+	case !verdict.Build && len(verdict.Commands) > 0:
+		return now.Add(again), b.unless(ctx, b.refuse(ctx, verdict), s)
+	}
+	return verdict.At, nil
+}
+
+// unless returns an error that ends Run; the others are dealt with by deciding
+// again. A conflict means that the snapshot was too old.
+func (b *Builder) unless(ctx context.Context, err error, s *pool.Snapshot) error {
+	switch {
+	case err == nil, errors.Is(err, pool.ErrUnavailable):
+		return nil
+	case errors.Is(err, pool.ErrConflict):
+		b.after = max(b.after, s.Revision+1)
+		return nil
+	case errors.Is(err, pool.ErrNotOwner):
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	b.log.Error("write refused", errField(err))
+	return nil
+}
+
+// settle records how builds ended and what retention asks for. It returns
+// whether it wrote.
+func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.Build, now time.Time) (bool, error) {
+	var changes []pool.Change[pool.Build]
+	open := false
+	for _, r := range builds {
+		open = open || r.ID == b.running && r.State == pool.BuildBuilding
+		if r.State != pool.BuildBuilding {
+			continue
+		}
+		if after := b.ending(r, now); after != nil {
+			changes = append(changes, pool.Update(r, after))
+		}
+	}
+	if b.ended != nil && !open {
+		// It is on record already, by a write whose reply was lost, or it has
+		// no record any more.
+		b.running, b.ended = "", nil
+	}
+	changes = append(changes, retain(builds, uploadsOf(s, b.image.Name), now)...)
+	if len(changes) == 0 {
+		return false, nil
+	}
+	changes = changes[:min(len(changes), maxChanges)]
+	if err := b.apply(ctx, pool.Write{By: pool.Builder, Builds: changes}); err != nil {
+		return false, err
+	}
+	b.recorded(changes)
+	return true, nil
+}
+
+// ending returns the record of a build that is over, or nil if it goes on.
+func (b *Builder) ending(r *pool.Build, now time.Time) *pool.Build {
+	switch {
+	case r.ID != b.running && r.Builder == b.peer:
+		return failed(r, "builder restarted", now)
+	case r.ID != b.running:
+		return failed(r, "builder "+r.Builder+" lost the image", now)
+	case b.ended == nil:
+		return nil
+	case b.ended.err != nil:
+		return failed(r, b.ended.err.Error(), now)
+	}
+	ready := r.Moved(pool.BuildReady, now)
+	ready.Artifacts = b.ended.artifacts
+	return ready
+}
+
+func failed(r *pool.Build, reason string, now time.Time) *pool.Build {
+	f := r.Moved(pool.BuildFailed, now)
+	f.Error = reason
+	return f
+}
+
+// recorded forgets an outcome that is on record, and counts it.
+func (b *Builder) recorded(changes []pool.Change[pool.Build]) {
+	for _, c := range changes {
+		if c.After == nil || c.Before.State != pool.BuildBuilding {
+			continue
+		}
+		if c.After.ID == b.running {
+			b.running, b.ended = "", nil
+		}
+		b.metrics.builds.WithLabelValues(b.image.Name, string(c.After.State)).Inc()
+		b.metrics.duration.WithLabelValues(b.image.Name).Observe(c.After.Since.Sub(c.After.Created).Seconds())
+		if c.After.State == pool.BuildFailed {
+			b.log.Warn("build failed", buildField(c.After.ID), zap.String("reason", firstLine(c.After.Error)))
+		}
+	}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// start records a new build, and then runs it.
+func (b *Builder) start(ctx context.Context, v Verdict, now time.Time) error {
+	id, err := pool.NewID(b.random)
+	if err != nil {
+		return err
+	}
+	at := now.UTC().Truncate(time.Millisecond)
+	r := &pool.Build{
+		V: pool.RecordVersion, Image: b.image.Name, ID: id, State: pool.BuildBuilding, Since: at, Created: at,
+		Builder: b.peer, RecipeHash: RecipeHash(&b.image), Attempts: v.Attempts,
+		Log:      logPath(b.dirs, b.image.Name, id),
+		Username: b.image.Username, PythonPath: b.image.PythonPath, ShellType: b.image.ShellType,
+	}
+	w := pool.Write{
+		By: pool.Builder, Builds: []pool.Change[pool.Build]{pool.Create(r)},
+		Commands: done(v.Commands, ""),
+	}
+	if err := b.apply(ctx, w); err != nil {
+		return err
+	}
+	b.log.Info("build due", buildField(id), zap.String("reason", v.Reason))
+	b.running = id
+	go func() { b.outcomes <- b.build(ctx, id) }()
+	return nil
+}
+
+// refuse answers commands that cannot be done now.
+func (b *Builder) refuse(ctx context.Context, v Verdict) error {
+	return b.apply(ctx, pool.Write{By: pool.Builder, Commands: done(v.Commands, v.Reason)})
+}
+
+func done(commands []*pool.Command, reason string) []pool.Change[pool.Command] {
+	var changes []pool.Change[pool.Command]
+	for _, c := range commands[:min(len(commands), maxChanges)] {
+		answer := *c
+		answer.Done, answer.Error = true, reason
+		changes = append(changes, pool.Update(c, &answer))
+	}
+	return changes
+}
+
+// sweep removes the files of builds that are neither running here nor ready,
+// and kills what is left of their commands. It looks at the disk when the set
+// of builds to keep has changed.
+func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
+	keep := make(map[string]bool)
+	var names []string
+	for _, r := range builds {
+		if r.State == pool.BuildReady || r.ID == b.running {
+			keep[r.ID] = true
+			names = append(names, r.ID)
+		}
+	}
+	if b.running != "" && !keep[b.running] {
+		keep[b.running] = true
+		names = append(names, b.running)
+	}
+	slices.Sort(names)
+	set := strings.Join(names, " ")
+	if set == b.swept || now.Before(b.sweepAt) {
+		return
+	}
+	if err := b.clean(keep); err != nil {
+		b.log.Warn("files of old builds not removed", errField(err))
+		b.sweepAt = now.Add(sweepRetry)
+		return
+	}
+	b.swept = set
+}
+
+func (b *Builder) clean(keep map[string]bool) error {
+	found, err := leftovers(b.dirs, &b.image)
+	errs := []error{err}
+	for build, paths := range found {
+		if keep[build] {
+			continue
+		}
+		errs = append(errs, reap(b.image.Name, build))
+		for _, path := range paths {
+			errs = append(errs, removeTree(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// apply makes a write. One whose outcome is unknown is repeated until it is
+// known; nothing else is decided meanwhile. If it then turns out to be a
+// conflict it may have been ours: the record it made is found by the next pass
+// and, as no command runs for it, ends as failed.
+func (b *Builder) apply(ctx context.Context, w pool.Write) error {
+	for {
+		revision, err := b.store.Apply(ctx, w)
+		if !errors.Is(err, pool.ErrUnknown) {
+			b.after = max(b.after, revision)
+			return err
+		}
+		if err := sleep.For(ctx, again); err != nil {
+			return err
+		}
+	}
+}
