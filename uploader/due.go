@@ -1,0 +1,221 @@
+package uploader
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"poold/pool"
+)
+
+const (
+	// keepReady is how many ready uploads of an image stay in the provider.
+	keepReady = 2
+	// A failed upload is tried again after retryFirst, doubling up to retryMax.
+	retryFirst = 30 * time.Second
+	retryMax   = 15 * time.Minute
+)
+
+// Plan is what is to be done with the uploads of one provider.
+type Plan struct {
+	Create []Creation
+	// Send are uploads to be carried through until they are ready.
+	Send []*pool.Upload
+	// Retire are uploads to be moved to deleting.
+	Retire []Retirement
+	// Delete are uploads whose image is to be deleted in the cloud.
+	Delete []*pool.Upload
+	// Remove are records that are no longer needed.
+	Remove []*pool.Upload
+	// At is when time alone will change the plan; zero if it will not.
+	At time.Time
+}
+
+// Creation is a new upload of a build.
+type Creation struct {
+	Build *pool.Build
+	// Replaces is the record of the attempt that failed before, to be removed
+	// first; nil if there was none.
+	Replaces *pool.Upload
+	Attempts int
+}
+
+// Retirement is an upload that is no longer wanted, and why.
+type Retirement struct {
+	Upload *pool.Upload
+	Reason string
+}
+
+// View is what a plan is made from.
+type View struct {
+	Snapshot *pool.Snapshot
+	Provider *pool.Provider
+	// Peer has the files of the builds that it made.
+	Peer string
+	// Format is what the provider takes.
+	Format string
+}
+
+// Decide makes the plan. It is pure.
+func Decide(v View, now time.Time) Plan {
+	var p Plan
+	for _, image := range images(v) {
+		d := decision{View: v, plan: &p, use: imageUse(v.Provider, image), builds: v.Snapshot.BuildsOf(image), now: now}
+		d.image(uploads(v, image))
+	}
+	return p
+}
+
+// decision is the deciding about one image.
+type decision struct {
+	View
+	plan *Plan
+	// use is nil if the provider does not list the image.
+	use *pool.ProviderImage
+	// builds are those of the image, newest first.
+	builds []*pool.Build
+	// wanted is the build that should be in the provider, or nil.
+	wanted *pool.Build
+	// ready counts the ready uploads to keep so far.
+	ready int
+	now   time.Time
+}
+
+func (d *decision) image(records []*pool.Upload) {
+	d.wanted = d.newest()
+	d.order(records)
+	for _, u := range records {
+		d.upload(u)
+	}
+	if d.wanted != nil && !slices.ContainsFunc(records, func(u *pool.Upload) bool { return u.Build == d.wanted.ID }) {
+		d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted})
+	}
+}
+
+func (d *decision) upload(u *pool.Upload) {
+	reason := d.unwanted(u)
+	switch u.State {
+	case pool.UploadPending, pool.UploadUploading:
+		if reason == "" {
+			d.plan.Send = append(d.plan.Send, u)
+			return
+		}
+		d.retire(u, reason)
+	case pool.UploadReady:
+		if reason == "" {
+			d.ready++
+		}
+		if d.ready > keepReady {
+			reason = "superseded"
+		}
+		if reason != "" && !d.needed(u) {
+			d.retire(u, reason)
+		}
+	case pool.UploadFailed:
+		d.retire(u, "failed")
+	case pool.UploadDeleting:
+		d.plan.Delete = append(d.plan.Delete, u)
+	case pool.UploadDeleted:
+		d.gone(u)
+	}
+}
+
+// newest returns the build that the provider should have and this peer can
+// bring, or nil: the newest ready one if this peer made it in the format.
+func (d *decision) newest() *pool.Build {
+	if d.use == nil || d.use.Paused {
+		return nil
+	}
+	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.State == pool.BuildReady })
+	if i < 0 || d.builds[i].Builder != d.Peer || d.builds[i].Artifact(d.Format) == nil {
+		return nil
+	}
+	return d.builds[i]
+}
+
+// order sorts uploads as their builds, newest first.
+func (d *decision) order(records []*pool.Upload) {
+	rank := make(map[string]int, len(d.builds))
+	for i, b := range d.builds {
+		rank[b.ID] = i - len(d.builds)
+	}
+	slices.SortStableFunc(records, func(a, b *pool.Upload) int { return cmp.Compare(rank[a.Build], rank[b.Build]) })
+}
+
+// unwanted is why an upload should not be, whatever else there is; or "".
+func (d *decision) unwanted(u *pool.Upload) string {
+	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.ID == u.Build })
+	switch {
+	case d.use == nil:
+		return "the provider no longer lists the image"
+	case i < 0 || d.builds[i].State != pool.BuildReady:
+		return "its build is deleted"
+	case u.State == pool.UploadPending && d.wanted != nil && d.wanted.ID != u.Build:
+		return "superseded before it was sent"
+	}
+	return ""
+}
+
+// needed tells whether a launch is about to use the upload, or uses it.
+func (d *decision) needed(u *pool.Upload) bool {
+	return slices.ContainsFunc(d.Snapshot.Nodes, func(n *pool.Node) bool {
+		return n.Provider == u.Provider && (n.State == pool.NodePending || n.State == pool.NodeBuilding) &&
+			(n.ImageID != "" && n.ImageID == u.ExternalID || n.Image == u.Image && n.Build == u.Build)
+	})
+}
+
+func (d *decision) retire(u *pool.Upload, reason string) {
+	d.plan.Retire = append(d.plan.Retire, Retirement{u, reason})
+}
+
+// gone decides about the record of an upload that is no longer in the cloud.
+func (d *decision) gone(u *pool.Upload) {
+	if d.wanted == nil || u.Build != d.wanted.ID || u.Error == "" {
+		d.plan.Remove = append(d.plan.Remove, u)
+		return
+	}
+	attempts := u.Attempts + 1
+	if at := u.Since.Add(backoff(attempts)); d.now.Before(at) {
+		if d.plan.At.IsZero() || at.Before(d.plan.At) {
+			d.plan.At = at
+		}
+		return
+	}
+	d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted, Replaces: u, Attempts: attempts})
+}
+
+// backoff is how long to wait after n failures in a row.
+func backoff(n int) time.Duration { return min(retryFirst<<min(max(n-1, 0), 10), retryMax) }
+
+// images lists what the provider lists and what it has uploads of, sorted.
+func images(v View) []string {
+	var names []string
+	for _, i := range v.Provider.Images {
+		names = append(names, i.Name)
+	}
+	for _, u := range v.Snapshot.Uploads {
+		if u.Provider == v.Provider.Name {
+			names = append(names, u.Image)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func imageUse(p *pool.Provider, image string) *pool.ProviderImage {
+	i := slices.IndexFunc(p.Images, func(i pool.ProviderImage) bool { return i.Name == image })
+	if i < 0 {
+		return nil
+	}
+	return &p.Images[i]
+}
+
+func uploads(v View, image string) []*pool.Upload {
+	var found []*pool.Upload
+	for _, u := range v.Snapshot.Uploads {
+		if u.Provider == v.Provider.Name && u.Image == image {
+			found = append(found, u)
+		}
+	}
+	return found
+}

@@ -1,0 +1,70 @@
+package uploader
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"poold/cloud"
+	"poold/pool"
+)
+
+// An image that vanished from the cloud is noticed and made again.
+func TestVanished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "a")
+		b.build("a", "1")
+		defer b.run()()
+		pass(time.Minute)
+		u := b.want("a", "1", pool.UploadReady)
+		b.cloud.status(u.ExternalID, cloud.ImageBroken)
+		pass(12 * time.Minute)
+		again := b.want("a", "1", pool.UploadReady)
+		if again.ExternalID == u.ExternalID {
+			t.Error("the broken image is still on record")
+		}
+		b.exactly(again)
+	})
+}
+
+// A leaked image is removed once it was seen twice; what is not ours, never;
+// and nothing if there are too many, or the store lost its memory.
+func TestSweep(t *testing.T) {
+	leak := func(b *bench, n int, mark cloud.Mark) {
+		for i := range n {
+			id := fmt.Sprintf("%s-%s-%d", mark.Installation, mark.Provider, i)
+			b.cloud.images[id] = &cloud.Image{ID: id, Status: cloud.ImageActive, Mark: mark}
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		leaks int
+		rev   int64
+		left  int
+	}{
+		{"a few", 10, 0, 3},
+		{"too many", 11, 0, 14},
+		{"from the future", 1, 1 << 40, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "a")
+				b.build("a", "1")
+				leak(b, c.leaks, cloud.Mark{Installation: "inst", Provider: "pr", Revision: c.rev})
+				leak(b, 1, cloud.Mark{Installation: "other", Provider: "pr"})
+				leak(b, 1, cloud.Mark{Installation: "inst", Provider: "elsewhere"})
+				defer b.run()()
+				pass(9 * time.Minute)
+				if got := len(b.cloud.ids()); got != c.leaks+3 {
+					t.Errorf("%d images after one look, want %d", got, c.leaks+3)
+				}
+				pass(2 * time.Minute)
+				if got := len(b.cloud.ids()); got != c.left {
+					t.Errorf("%d images are left, want %d", got, c.left)
+				}
+				b.want("a", "1", pool.UploadReady)
+			})
+		})
+	}
+}
