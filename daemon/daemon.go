@@ -1,0 +1,223 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"poold/config"
+	"poold/internal/sleep"
+	"poold/pool"
+	"poold/store"
+	"poold/store/kv"
+	"poold/store/kv/etcdkv"
+	"poold/web"
+)
+
+const (
+	// etcdPause is how long to wait before trying etcd again.
+	etcdPause = 2 * time.Second
+	// parallelBuilds is how many images are built at once by one peer.
+	parallelBuilds = 2
+	// closeTime bounds each step of an orderly stop.
+	closeTime = 10 * time.Second
+)
+
+// Daemon is one peer.
+type Daemon struct {
+	cfg      *config.Config
+	name     string
+	version  string
+	log      *zap.Logger
+	registry *registry
+	builds   *semaphore.Weighted
+	// clouds is the access to each provider that could be opened.
+	clouds map[string]*access
+	// duties are what this peer may do.
+	duties []duty
+	kv     kv.KV
+	store  *store.Store
+	// view is set once etcd was reached.
+	view atomic.Pointer[store.View]
+	// installation marks everything of ours in every cloud.
+	installation string
+	// session tells whether there is one with etcd, for readiness.
+	session atomic.Bool
+}
+
+// Run reads the configuration and runs the peer until ctx ends or it cannot go
+// on.
+func Run(ctx context.Context, o Options) error {
+	cfg, err := LoadConfig(o)
+	if err != nil {
+		return err
+	}
+	if cfg.Etcd.Embedded == "" && len(cfg.Etcd.Endpoints) == 0 {
+		return fmt.Errorf("%s: it does not say where etcd is; add etcd: {endpoints: [\"http://HOST:2379\"]}, "+
+			"or etcd: {embedded: DIR} for a site with one machine", o.ConfigFile)
+	}
+	if cfg.Etcd.Embedded != "" {
+		endpoint, stop, err := startEtcd(ctx, cfg.Etcd.Embedded, embeddedPort, o.Log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		cfg.Etcd.Endpoints = []string{endpoint}
+	}
+	listener, err := listen(ctx, net.JoinHostPort(cfg.Web.ListenAddress, strconv.Itoa(cfg.Web.Port)))
+	if err != nil {
+		return err
+	}
+	if cfg.Name == "" {
+		if cfg.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("name this peer: %w", errors.Join(err, listener.Close()))
+		}
+	}
+	return newDaemon(cfg, o).run(ctx, listener)
+}
+
+func newDaemon(cfg *config.Config, o Options) *Daemon {
+	return &Daemon{
+		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
+		builds: semaphore.NewWeighted(parallelBuilds),
+	}
+}
+
+// run reaches etcd, however long that takes, and works until ctx ends, which
+// is no error, or it cannot go on.
+func (d *Daemon) run(ctx context.Context, listener net.Listener) error {
+	defer func() { _ = listener.Close() }() // serving closes it, too
+	db, err := d.connect(ctx)
+	if err == nil {
+		err = errors.Join(d.work(ctx, db, listener), db.Close())
+	}
+	d.log.Info("stopped")
+	if ctx.Err() != nil {
+		return nil // asked to stop: whatever ended with it is no failure
+	}
+	return err
+}
+
+// connect makes the connection to etcd.
+func (d *Daemon) connect(ctx context.Context) (*etcdkv.KV, error) {
+	tlsConfig, err := etcdkv.TLSFiles(d.cfg.Etcd.TLS).Load()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		db, err := etcdkv.Open(ctx, etcdkv.Config{
+			Endpoints: d.cfg.Etcd.Endpoints, TLS: tlsConfig, Log: d.log,
+			Username: d.cfg.Etcd.Username, Password: d.cfg.Etcd.Password.Reveal(),
+		})
+		if err == nil {
+			return db, nil
+		}
+		if !d.etcdAway(ctx, err) {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// work runs the peer on its records, with its web port open, until ctx ends or
+// it cannot go on.
+func (d *Daemon) work(ctx context.Context, db kv.KV, listener net.Listener) error {
+	d.kv = crashing(db)
+	d.store = store.New(d.kv, d.cfg.Etcd.Prefix, d.log)
+	if err := d.join(ctx); err != nil {
+		return err
+	}
+	d.clouds = d.openClouds()
+	d.duties = d.configuredDuties()
+	return d.serve(ctx, listener)
+}
+
+// join learns the installation.
+func (d *Daemon) join(ctx context.Context) error {
+	for {
+		var err error
+		d.installation, err = d.store.Installation(ctx, func() (string, error) { return pool.NewID(rand.Reader) })
+		if err == nil {
+			d.view.Store(d.store.View())
+			return nil
+		}
+		if !d.etcdAway(ctx, err) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// etcdAway says that etcd was not reached, and waits before it is tried again;
+// false says that ctx ended.
+func (d *Daemon) etcdAway(ctx context.Context, err error) bool {
+	d.log.Warn("etcd not reached", zap.Strings("endpoints", d.cfg.Etcd.Endpoints), zap.Error(err))
+	return sleep.For(ctx, etcdPause) == nil
+}
+
+// serve runs everything until ctx ends or something cannot go on.
+func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	view := d.view.Load()
+	g.Go(func() error { return view.Run(ctx) })
+	g.Go(func() error { return d.sessions(ctx) })
+	g.Go(func() error { return d.serveWeb(ctx, listener) })
+	g.Go(func() error {
+		watchdog(ctx, d.log, func() bool { return ctx.Err() == nil })
+		return nil
+	})
+	g.Go(func() error {
+		if err := view.WaitFor(ctx, 1); err != nil {
+			return err
+		}
+		d.log.Info("started", zap.String("peer", d.name), zap.String("version", d.version),
+			zap.String("installation", d.installation), zap.Stringer("web", listener.Addr()))
+		notify(d.log, daemon.SdNotifyReady)
+		<-ctx.Done()
+		notify(d.log, daemon.SdNotifyStopping)
+		return context.Cause(ctx)
+	})
+	return g.Wait()
+}
+
+// serveWeb serves the pages until ctx ends.
+func (d *Daemon) serveWeb(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler: web.New(web.Config{
+			Snapshot: d.view.Load().Snapshot,
+			Catalog:  func() *pool.Catalog { return &d.cfg.Catalog },
+			Ready:    d.ready,
+			Gatherer: d.registry,
+			Log:      d.log.Named("web"),
+		}),
+		ReadHeaderTimeout: closeTime,
+	}
+	stopped := context.AfterFunc(ctx, func() { _ = server.Close() }) // ends Serve, which reports it
+	defer stopped()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the web pages: %w", err)
+	}
+	return context.Cause(ctx)
+}
+
+// ready lists the conditions of readiness.
+func (d *Daemon) ready() []web.Check {
+	checks := []web.Check{{Name: "session"}, {Name: "records"}}
+	if !d.session.Load() {
+		checks[0].Problem = "no session with etcd: nothing is launched or deleted"
+	}
+	if !d.view.Load().Synced() {
+		checks[1].Problem = "the records are not up to date"
+	}
+	return checks
+}

@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"poold/allocator"
+	"poold/builder"
+	"poold/cloud/guard"
+	"poold/cloud/openstack"
+	"poold/launcher"
+	"poold/pool"
+	"poold/store"
+	"poold/uploader"
+)
+
+// access is how the peer reaches one provider's cloud: a driver and the gate
+// that all of its calls pass. Launcher and uploader of a provider share it, and
+// so share its token and its limits.
+type access struct {
+	driver *openstack.Driver
+	gate   *guard.Guard
+}
+
+// openClouds opens the access to every provider of the configuration. One that
+// cannot be opened is left out, with the reason in the log: the others must not
+// wait for it.
+//
+// An image is built in the formats that its clouds want, besides those that
+// the configuration asks for.
+func (d *Daemon) openClouds() map[string]*access {
+	clouds := map[string]*access{}
+	for i := range d.cfg.Catalog.Providers {
+		p := &d.cfg.Catalog.Providers[i]
+		gate := guard.New(guard.Config{
+			Provider: p.Name, Interval: p.Rate, Log: d.log,
+			Registerer: d.registry.duty("cloud/" + p.Name),
+		})
+		driver, err := openstack.Open(openstack.Config{
+			Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
+			Gate: crashingGate(gate), Log: d.log.Named("openstack").With(zap.String("provider", p.Name)),
+		})
+		if err != nil {
+			d.log.Error("provider left out", zap.String("provider", p.Name), zap.Error(err))
+			continue
+		}
+		clouds[p.Name] = &access{driver: driver, gate: gate}
+		for _, use := range p.Images {
+			i := d.cfg.Catalog.Image(use.Name)
+			if format := driver.ImageFormat(); i != nil && !slices.Contains(i.Formats, format) {
+				i.Formats = append(i.Formats, format)
+			}
+		}
+	}
+	return clouds
+}
+
+// configuredDuties lists what this peer may do, by its roles and its
+// configuration.
+func (d *Daemon) configuredDuties() []duty {
+	var list []duty
+	if slices.Contains(d.cfg.Roles, pool.RoleAllocator) {
+		list = append(list, d.allocatorDuty())
+	}
+	for i := range d.cfg.Catalog.Providers {
+		p := &d.cfg.Catalog.Providers[i]
+		reach, ok := d.clouds[p.Name]
+		if !ok {
+			continue
+		}
+		if slices.Contains(d.cfg.Roles, pool.RoleLauncher) {
+			list = append(list, d.launcherDuty(p, reach))
+		}
+		if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
+			list = append(list, d.uploaderDuty(p, reach))
+		}
+	}
+	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
+		for i := range d.cfg.Catalog.Images {
+			list = append(list, d.builderDuty(&d.cfg.Catalog.Images[i]))
+		}
+	}
+	return list
+}
+
+func (d *Daemon) allocatorDuty() duty {
+	const key = "allocator"
+	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+		return allocator.New(allocator.Config{
+			Store: records, Catalog: func() *pool.Catalog { return &d.cfg.Catalog }, Random: rand.Reader, Log: d.log,
+			Registerer: d.registry.duty(key),
+		}).Run(ctx)
+	}}
+}
+
+func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
+	key := "provider/" + p.Name
+	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+		reach.gate.Reset()
+		l, err := launcher.New(launcher.Config{
+			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver, Reach: launcher.NewReach(),
+			Random: rand.Reader, Log: d.log,
+			Registerer: d.registry.duty(key),
+		})
+		if err != nil {
+			return fmt.Errorf("make the launcher: %w", err)
+		}
+		return l.Run(ctx)
+	}}
+}
+
+func (d *Daemon) uploaderDuty(p *pool.Provider, reach *access) duty {
+	key := "upload/" + p.Name
+	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+		return uploader.New(uploader.Config{
+			Provider: *p, Peer: d.name, Installation: d.installation, Images: d.cfg.Catalog.Images,
+			Driver: reach.driver, Store: records, Random: rand.Reader, Log: d.log,
+			Registerer: d.registry.duty(key),
+		}).Run(ctx)
+	}}
+}
+
+func (d *Daemon) builderDuty(i *pool.Image) duty {
+	key := "image/" + i.Name
+	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+		return builder.New(builder.Config{
+			Image: *i, Peer: d.name, Slots: d.builds, Store: records, Random: rand.Reader, Log: d.log,
+			Dirs: builder.Dirs{
+				Images: d.cfg.Builder.ImagesDir, Elements: d.cfg.Builder.ElementsDir,
+				Logs: d.cfg.Builder.LogDir, LogRetention: d.cfg.Builder.LogRetention,
+			},
+			Registerer: d.registry.duty(key),
+		}).Run(ctx)
+	}}
+}

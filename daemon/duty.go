@@ -1,0 +1,185 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"poold/internal/sleep"
+	"poold/pool"
+	"poold/store"
+)
+
+// dutyPause is how long to wait before a component that failed is run again.
+const dutyPause = 5 * time.Second
+
+// duty is something that one peer at a time does, and the component that does
+// it.
+type duty struct {
+	// key is the owner's key below owners/.
+	key string
+	// run is the component. ctx ends before the ownership can.
+	run func(ctx context.Context, records *store.Owned) error
+}
+
+// sessions keeps a session with etcd, and in each does the duties that can be
+// had, until ctx ends.
+func (d *Daemon) sessions(ctx context.Context) error {
+	for {
+		err := d.inSession(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		d.log.Warn("session with etcd lost", zap.Error(err))
+		if err := sleep.For(ctx, etcdPause); err != nil {
+			return err
+		}
+	}
+}
+
+// inSession opens a session and does duties until it ends, then hands over at
+// once what it still owns.
+func (d *Daemon) inSession(ctx context.Context) error {
+	session, err := store.OpenSession(ctx, d.kv, d.cfg.Etcd.LeaseTTL, d.log)
+	if err != nil {
+		return err
+	}
+	d.session.Store(true)
+	defer d.session.Store(false)
+	owned := &ownedKeys{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return session.Run(gctx) })
+	g.Go(func() error { return d.member(gctx, session, owned) })
+	for _, duty := range d.duties {
+		g.Go(func() error { return d.hold(gctx, session, duty, owned) })
+	}
+	err = g.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	return errors.Join(err, session.Close(closing))
+}
+
+// hold does one duty whenever it can be had, until ctx ends.
+func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, owned *ownedKeys) error {
+	log := d.log.With(zap.String("duty", duty.key))
+	for {
+		ownership, err := d.store.Acquire(ctx, session, duty.key, d.name)
+		if err != nil {
+			return err
+		}
+		log.Info("duty taken")
+		owned.add(duty.key)
+		err = d.perform(ctx, ownership, duty)
+		owned.remove(duty.key)
+		d.registry.drop(duty.key)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, pool.ErrNotOwner) {
+			log.Warn("duty lost")
+		} else {
+			log.Error("duty failed", zap.Error(err))
+		}
+		if err := insist(ctx, func() error { return ownership.Release(ctx) }); err != nil {
+			return err
+		}
+		if err := sleep.For(ctx, dutyPause); err != nil {
+			return err
+		}
+	}
+}
+
+// perform runs the component for as long as the ownership lasts.
+func (d *Daemon) perform(ctx context.Context, ownership *store.Ownership, duty duty) error {
+	ctx, cancel := ownership.Context(ctx)
+	defer cancel()
+	// A component decides on records that are at least as new as its duty.
+	if err := d.view.Load().WaitFor(ctx, ownership.CreateRevision()); err != nil {
+		return err
+	}
+	records := d.store.Owned(d.view.Load(), ownership)
+	defer records.Close()
+	return duty.run(ctx, records)
+}
+
+// member shows the peer and what it owns among the members, until ctx ends.
+func (d *Daemon) member(ctx context.Context, session *store.Session, owned *ownedKeys) error {
+	m := &pool.Member{
+		Name: d.name, Roles: d.cfg.Roles, Version: d.version, Started: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	for i := range d.cfg.Catalog.Providers {
+		m.Providers = append(m.Providers, d.cfg.Catalog.Providers[i].Name)
+	}
+	for _, l := range d.cfg.Catalog.Labels {
+		m.Labels = append(m.Labels, l.Name)
+	}
+	for i := range d.cfg.Catalog.Images {
+		m.Images = append(m.Images, d.cfg.Catalog.Images[i].Name)
+	}
+	for {
+		owns, changed := owned.watch()
+		m.Owns = owns
+		if err := insist(ctx, func() error { return d.store.PutMember(ctx, session, m) }); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+// insist repeats a write that may be repeated while etcd is away: as long as
+// the session lives through that, so do the duties.
+func insist(ctx context.Context, write func() error) error {
+	for {
+		err := write()
+		away := errors.Is(err, pool.ErrUnavailable) || errors.Is(err, pool.ErrUnknown)
+		if !away || sleep.For(ctx, etcdPause) != nil {
+			return err
+		}
+	}
+}
+
+// ownedKeys is the set of duties that the peer does now.
+type ownedKeys struct {
+	// mu guards everything below.
+	mu      sync.Mutex
+	keys    []string
+	changed chan struct{}
+}
+
+func (o *ownedKeys) add(key string) {
+	o.edit(func() { o.keys = append(o.keys, key) })
+}
+
+func (o *ownedKeys) remove(key string) {
+	o.edit(func() { o.keys = slices.DeleteFunc(o.keys, func(k string) bool { return k == key }) })
+}
+
+func (o *ownedKeys) edit(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+	if o.changed != nil {
+		close(o.changed)
+		o.changed = nil
+	}
+}
+
+// watch returns the duties, sorted, and a channel that is closed when they
+// change.
+func (o *ownedKeys) watch() ([]string, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed == nil {
+		o.changed = make(chan struct{})
+	}
+	return slices.Sorted(slices.Values(o.keys)), o.changed
+}

@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// registry gathers the metrics of components that come and go with the duties
+// of the peer. Each component registers into a registry of its own, which goes
+// with the duty: what is counted starts from zero when it is taken on again, as
+// after a restart, and nothing is told of what another peer does now.
+type registry struct {
+	process *prometheus.Registry
+
+	// mu guards duties.
+	mu     sync.Mutex
+	duties map[string]*prometheus.Registry
+}
+
+var _ prometheus.Gatherer = (*registry)(nil)
+
+func newRegistry() *registry {
+	process := prometheus.NewRegistry()
+	process.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return &registry{process: process, duties: map[string]*prometheus.Registry{}}
+}
+
+// duty returns a fresh registerer for the component of a duty. Components of
+// the same kind tell their metrics apart by a label of their own.
+func (r *registry) duty(key string) prometheus.Registerer {
+	fresh := prometheus.NewRegistry()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.duties[key] = fresh
+	return fresh
+}
+
+// drop forgets the metrics of a duty.
+func (r *registry) drop(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.duties, key)
+}
+
+// Gather is part of prometheus.Gatherer.
+func (r *registry) Gather() ([]*dto.MetricFamily, error) {
+	r.mu.Lock()
+	all := prometheus.Gatherers{r.process}
+	for _, key := range slices.Sorted(maps.Keys(r.duties)) {
+		all = append(all, r.duties[key])
+	}
+	r.mu.Unlock()
+	return all.Gather()
+}
