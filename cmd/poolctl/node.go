@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"poold/pool"
+)
+
+func node(e *env) *cobra.Command {
+	return noun("node", "Nodes: list, show, hold, unhold, delete",
+		nodeList(e), nodeShow(e), nodeHold(e), nodeUnhold(e), nodeDelete(e))
+}
+
+// nodeTable shows nodes.
+func nodeTable(now time.Time) table[*pool.Node] {
+	return table[*pool.Node]{
+		name: func(n *pool.Node) string { return string(n.ID) },
+		columns: []column[*pool.Node]{
+			{title: "ID", value: func(n *pool.Node) string { return string(n.ID) }},
+			{title: "LABEL", value: func(n *pool.Node) string { return n.Label }},
+			{title: "PROVIDER", value: func(n *pool.Node) string { return n.Provider }},
+			{title: "STATE", value: func(n *pool.Node) string { return string(n.State) }},
+			{title: "FOR", value: func(n *pool.Node) string { return ago(now, n.Since) }},
+			{title: "ADDRESS", value: func(n *pool.Node) string { return n.InterfaceIP }},
+			{title: "REQUEST", value: func(n *pool.Node) string { return requestName(n.AllocatedTo) }},
+			{title: "POOL", wide: true, value: func(n *pool.Node) string { return n.Pool }},
+			{title: "AZ", wide: true, value: func(n *pool.Node) string { return n.AZ }},
+			{title: "FLAVOR", wide: true, value: func(n *pool.Node) string { return n.Flavor }},
+			{title: "IMAGE", wide: true, value: func(n *pool.Node) string { return n.Image }},
+			{title: "INSTANCE", wide: true, value: func(n *pool.Node) string { return n.InstanceID }},
+			{title: "NAME", wide: true, value: (*pool.Node).Name},
+			{title: "REASON", wide: true, value: func(n *pool.Node) string { return n.Reason }},
+		},
+	}
+}
+
+func requestName(r *pool.RequestRef) string {
+	if r == nil {
+		return ""
+	}
+	return r.Client + "/" + r.ID
+}
+
+func nodeList(e *env) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List nodes", Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.snapshot(cmd.Context())
+			if err != nil {
+				return err
+			}
+			nodes := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *pool.Node) bool {
+				return !all && n.State == pool.NodeDeleted
+			})
+			return nodeTable(e.now()).print(cmd.OutOrStdout(), e.output, nodes)
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also those that were deleted within the last hour")
+	return cmd
+}
+
+func nodeShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show a node and where its time went", Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.snapshot(cmd.Context())
+			if err != nil {
+				return err
+			}
+			n, err := findNode(s, args[0])
+			if err != nil {
+				return err
+			}
+			if encoded(e.output) {
+				return encode(cmd.OutOrStdout(), e.output, n)
+			}
+			return printNode(cmd.OutOrStdout(), n, e.now())
+		},
+	}
+}
+
+func findNode(s *pool.Snapshot, id string) (*pool.Node, error) {
+	for _, n := range s.Nodes {
+		if string(n.ID) == id {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("node %s: %w", id, pool.ErrNotFound)
+}
+
+// printNode prints what is known of a node and its timeline.
+func printNode(w io.Writer, n *pool.Node, now time.Time) error {
+	var b strings.Builder
+	field := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", name, value)
+		}
+	}
+	field("id", string(n.ID))
+	field("label", n.Label)
+	field("state", string(n.State)+", "+n.Reason)
+	field("failure", string(n.Failure))
+	field("provider", n.Provider+", pool "+n.Pool)
+	field("az", n.AZ)
+	field("flavor", n.Flavor)
+	field("image", strings.TrimSpace(n.Image+" "+n.Build))
+	field("instance", strings.TrimSpace(n.Name()+" "+n.InstanceID))
+	field("address", n.InterfaceIP)
+	if n.Port != 0 {
+		field("connect", n.Type+" port "+strconv.Itoa(n.Port)+" as "+n.Username)
+	}
+	for _, key := range n.HostKeys {
+		field("host key", key)
+	}
+	field("request", requestName(n.AllocatedTo))
+	field("held", n.HoldReason)
+	b.WriteString("\ntimeline\n")
+	for i, st := range n.Timeline {
+		until := now
+		if i+1 < len(n.Timeline) {
+			until = n.Timeline[i+1].At
+		}
+		fmt.Fprintf(&b, "  %s  %-9s %10s  %s: %s\n", st.At.Format(time.RFC3339), st.State,
+			until.Sub(st.At).Round(time.Millisecond), st.By, st.Reason)
+	}
+	if n.Evidence != "" {
+		fmt.Fprintf(&b, "\nconsole\n%s\n", n.Evidence)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func nodeDelete(e *env) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "delete ID...", Short: "Delete nodes", Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			verb := pool.VerbDelete
+			if force {
+				verb = pool.VerbForceDelete
+			}
+			return e.each(cmd.Context(), cmd.OutOrStdout(), args, pool.Command{Verb: verb, Reason: "deleted by hand"})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "also those in use or held")
+	return cmd
+}
+
+func nodeHold(e *env) *cobra.Command {
+	var reason string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use: "hold ID... --reason WHY", Short: "Keep nodes for a human", Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := pool.Command{Verb: pool.VerbHold, Reason: reason}
+			if ttl > 0 {
+				c.TTL = ttl.String()
+			}
+			return e.each(cmd.Context(), cmd.OutOrStdout(), args, c)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever finds it")
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "for how long; as long as allowed, if not said")
+	return cmd
+}
+
+func nodeUnhold(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "unhold ID...", Short: "End a hold: the node is deleted", Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.each(cmd.Context(), cmd.OutOrStdout(), args, pool.Command{Verb: pool.VerbUnhold})
+		},
+	}
+}
+
+// each gives one command per node and waits for what became of it.
+func (e *env) each(ctx context.Context, w io.Writer, ids []string, c pool.Command) error {
+	var failed []error
+	for _, id := range ids {
+		c.Node = pool.NodeID(id)
+		if err := e.command(ctx, c); err != nil {
+			failed = append(failed, fmt.Errorf("node %s: %w", id, err))
+			continue
+		}
+		if _, err := fmt.Fprintln(w, id); err != nil {
+			return err
+		}
+	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case len(ids):
+		return errors.Join(failed...)
+	}
+	return fmt.Errorf("%w: %w", errPartly, errors.Join(failed...))
+}
