@@ -1,0 +1,76 @@
+package demo
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"poold/test/proc"
+)
+
+// Site is an etcd and simulated clouds as processes of their own, and a peer
+// of poold that can be ended and started again beside them.
+type Site struct {
+	tb     testing.TB
+	dir    string
+	config string
+	runs   int
+
+	Etcd, Clouds *Demo
+	// Web is the URL of the peer's pages.
+	Web string
+}
+
+// NewSite starts the etcd and the clouds with the binary poold, and writes a
+// configuration for peers: the demo's own, of the repository at root, with the
+// places filled in. "go test -artifacts" keeps what they write.
+func NewSite(tb testing.TB, poold, root string) *Site {
+	tb.Helper()
+	s := &Site{tb: tb, dir: tb.ArtifactDir()}
+	s.Etcd = Start(tb, poold, s.dir, "etcd", "--only", "etcd")
+	s.Clouds = Start(tb, poold, s.dir, "clouds", "--only", "clouds")
+	port := proc.FreePorts(tb, 1)[0]
+	s.Web = proc.Loopback(port)
+	s.config = s.copy(filepath.Join(root, "nodepool.yaml"), fmt.Sprintf(
+		"\netcd:\n  endpoints: [%q]\n  lease-ttl: 3s\nwebapp:\n  port: %d\n  listen_address: 127.0.0.1\n", s.Etcd.Etcd, port))
+	s.copy(filepath.Join(root, "deploy", "demo", "make-image"), "")
+	return s
+}
+
+// copy copies a file into the site, with more at its end.
+func (s *Site) copy(name, more string) string {
+	s.tb.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	to := filepath.Join(s.dir, filepath.Base(name))
+	if err := os.WriteFile(to, append(text, more...), 0o700); err != nil { //nolint:gosec // a script among them
+		s.tb.Fatal(err)
+	}
+	return to
+}
+
+// Run starts the peer, and does not wait. Of further variables for its
+// environment the last ones win.
+func (s *Site) Run(poold string, env ...string) *proc.Process {
+	s.tb.Helper()
+	s.runs++
+	cmd := exec.Command(poold, "-c", s.config) //nolint:noctx,gosec // proc ends it
+	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.Clouds.CloudsFile, "NODEPOOL_DEMO_DIR="+s.dir)
+	cmd.Env = append(cmd.Env, env...)
+	return proc.Start(s.tb, s.dir, fmt.Sprintf("poold-%d", s.runs), cmd)
+}
+
+// AwaitReady waits until the peer says that it can do its work.
+func (s *Site) AwaitReady(peer *proc.Process) {
+	s.tb.Helper()
+	proc.Await(s.tb, "poold is ready for work", time.Minute, func() (string, bool) {
+		status, body, err := Ask(s.tb.Context(), http.MethodGet, s.Web+"/readyz")
+		return fmt.Sprintf("%d %s %v", status, body, err), status == http.StatusOK
+	}, peer)
+}
