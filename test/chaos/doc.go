@@ -1,0 +1,6 @@
+// Package chaos kills poold with SIGKILL, at random moments and at every
+// boundary between a write to etcd and a call to a cloud, while clients ask for
+// nodes, and judges afterwards what etcd and the clouds recorded meanwhile. The
+// tests that kill have the build tag chaos; "make test-kill" runs them. The
+// judge is tested without it.
+package chaos
