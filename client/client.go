@@ -119,13 +119,7 @@ func (r *Request) Lost() <-chan struct{} { return r.lost }
 // a failed one is not an error. It returns ErrLost if the request is gone, and
 // the context's cause if ctx ends first: the request then still stands.
 func (r *Request) Wait(ctx context.Context) (*pool.Allocation, error) {
-	return r.watch(ctx, func(a *pool.Allocation) bool { return a.State != pool.AllocationWaiting })
-}
-
-// Watch calls seen for every version of the answer, from the current one on,
-// until seen returns true, and returns that version. Errors are those of Wait.
-func (r *Request) Watch(ctx context.Context, seen func(*pool.Allocation) bool) (*pool.Allocation, error) {
-	return r.watch(ctx, seen)
+	return r.Watch(ctx, func(a *pool.Allocation) bool { return a.State != pool.AllocationWaiting })
 }
 
 // Accept takes an answer that was asked for with [pool.AcceptExplicit] and
@@ -134,7 +128,7 @@ func (r *Request) Accept(ctx context.Context) (*pool.Allocation, error) {
 	if err := r.rewrite(ctx, func(v *pool.Request) { v.Accepted = true }); err != nil {
 		return nil, err
 	}
-	return r.watch(ctx, func(a *pool.Allocation) bool {
+	return r.Watch(ctx, func(a *pool.Allocation) bool {
 		if a.State == pool.AllocationFailed {
 			return true
 		}

@@ -192,3 +192,76 @@ func TestCreateRefuses(t *testing.T) {
 		}
 	})
 }
+
+// An explicit accept ends when the nodes are in use, or when it came too late.
+func TestAccept(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer pool.Allocation
+	}{
+		{"accepted", pool.Allocation{State: pool.AllocationFulfilled, Nodes: []pool.AllocatedNode{{ID: "n1", State: "in-use", InterfaceIP: "192.0.2.1"}}}},
+		{"too late", pool.Allocation{State: pool.AllocationFailed, Error: "not accepted in time"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				r := b.create("job", time.Minute)
+				offered := pool.Allocation{State: pool.AllocationFulfilled, RequestRevision: r.Ref().CreateRevision, Nodes: []pool.AllocatedNode{{ID: "n1", State: "ready"}}}
+				b.answer(offered)
+				go func() {
+					time.Sleep(time.Second)
+					if v := b.value(); !v.Accepted {
+						b.Errorf("the key holds %+v", v)
+					}
+					c.answer.RequestRevision = r.Ref().CreateRevision
+					b.answer(c.answer)
+				}()
+				a, err := r.Accept(b.Context())
+				if err != nil || a.State != c.answer.State || a.Error != c.answer.Error ||
+					len(a.Nodes) > 0 && a.Nodes[0].InterfaceIP != "192.0.2.1" {
+					b.Errorf("got %+v, %v", a, err)
+				}
+				if err := r.Close(b.Context()); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// value is what the key of the request holds.
+func (b *bench) value() pool.Request {
+	b.Helper()
+	item, err := b.db.Get(b.Context(), jobKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var v pool.Request
+	if err := json.Unmarshal(item.Value, &v); err != nil {
+		b.Fatal(err)
+	}
+	return v
+}
+
+func TestHoldAndPriorityAreRewrites(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		r := b.create("job", time.Minute)
+		if err := r.SetPriority(b.Context(), 100, 7); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Hold(b.Context(), pool.Hold{Nodes: []pool.NodeID{"n1"}, Reason: "look"}); err != nil {
+			b.Fatal(err)
+		}
+		v := b.value()
+		if v.EffectivePriority() != 100 || v.RelativePriority != 7 || v.Hold == nil || v.Hold.Nodes[0] != "n1" || len(v.Labels) != 1 {
+			b.Errorf("the key holds %+v", v)
+		}
+		if err := r.Close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		select {
+		case <-r.Lost():
+		default:
+			b.Error("a closed request does not count as lost")
+		}
+	})
+}

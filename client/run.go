@@ -45,9 +45,10 @@ func (r *Request) keepAlive(ctx context.Context, ttl time.Duration) {
 	}
 }
 
-// watch reads the answer now and whenever it changes, until enough is true of
-// it. It goes on through times when etcd is away.
-func (r *Request) watch(ctx context.Context, enough func(*pool.Allocation) bool) (*pool.Allocation, error) {
+// Watch calls enough for every version of the answer, from the current one on,
+// until it returns true, and returns that version. It goes on through times
+// when etcd is away. Errors are those of Wait.
+func (r *Request) Watch(ctx context.Context, enough func(*pool.Allocation) bool) (*pool.Allocation, error) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
