@@ -7,8 +7,8 @@ type diskimage struct {
 	place
 	name, parent, release, command  value[string]
 	username, pythonPath, shellType value[string]
-	abstract, paused, deleteUploads value[bool]
-	elements, formats, keepFormats  value[[]value[string]]
+	abstract, paused                value[bool]
+	elements, formats               value[[]value[string]]
 	env, metadata                   value[[]entry]
 	rebuildAge, buildTimeout        value[time.Duration]
 }
@@ -44,10 +44,8 @@ func diskimageKeys() table[diskimage] {
 				"Variables in the environment of the build."),
 			names("formats", func(d *diskimage) *value[[]value[string]] { return &d.formats },
 				"The formats to build besides those that the providers need."),
-			names("keep-formats", func(d *diskimage) *value[[]value[string]] { return &d.keepFormats },
-				"The formats that `delete-after-upload` leaves on disk."),
-			boolean("delete-after-upload", func(d *diskimage) *value[bool] { return &d.deleteUploads },
-				"Delete the local files once every provider has them."),
+			nothing[diskimage]("keep-formats", "all files of a build stay on disk until newer builds replace it"),
+			nothing[diskimage]("delete-after-upload", "all files of a build stay on disk until newer builds replace it"),
 			seconds("rebuild-age", 1, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge },
 				"How old the newest build may get before the next is made."),
 			seconds("build-timeout", 1, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout },

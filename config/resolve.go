@@ -117,19 +117,17 @@ func (d *document) formatsOf(i *diskimage) []value[string] {
 func (d *document) resolveImage(i *diskimage) pool.Image {
 	chain := d.chain(i)
 	out := pool.Image{
-		Name:              i.name.v,
-		Formats:           texts(preset(d.formatsOf(i))),
-		KeepFormats:       texts(preset(nearest(chain, func(d *diskimage) *value[[]value[string]] { return &d.keepFormats }))),
-		DeleteAfterUpload: nearest(chain, func(d *diskimage) *value[bool] { return &d.deleteUploads }),
-		RebuildAge:        nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge }),
-		BuildTimeout:      nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout }),
-		Release:           nearest(chain, func(d *diskimage) *value[string] { return &d.release }),
-		Command:           strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
-		Paused:            nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
-		Properties:        merged(i.metadata),
-		Username:          nearest(chain, func(d *diskimage) *value[string] { return &d.username }),
-		PythonPath:        nearest(chain, func(d *diskimage) *value[string] { return &d.pythonPath }),
-		ShellType:         nearest(chain, func(d *diskimage) *value[string] { return &d.shellType }),
+		Name:         i.name.v,
+		Formats:      texts(preset(d.formatsOf(i))),
+		RebuildAge:   nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge }),
+		BuildTimeout: nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout }),
+		Release:      nearest(chain, func(d *diskimage) *value[string] { return &d.release }),
+		Command:      strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
+		Paused:       nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
+		Properties:   merged(i.metadata),
+		Username:     nearest(chain, func(d *diskimage) *value[string] { return &d.username }),
+		PythonPath:   nearest(chain, func(d *diskimage) *value[string] { return &d.pythonPath }),
+		ShellType:    nearest(chain, func(d *diskimage) *value[string] { return &d.shellType }),
 	}
 	if len(out.Command) == 0 {
 		out.Command = strings.Fields(freshDiskimage().command.v)

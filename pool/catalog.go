@@ -130,11 +130,6 @@ type Image struct {
 	// Formats are what to build: those asked for here and those the providers
 	// need.
 	Formats []string
-	// DeleteAfterUpload deletes the file of a format from the builder's disk
-	// once every provider that needs the format has a ready upload of the
-	// build; those of KeepFormats stay.
-	DeleteAfterUpload bool
-	KeepFormats       []string
 	// RebuildAge is how old the newest ready build may get.
 	RebuildAge   time.Duration
 	BuildTimeout time.Duration
