@@ -6,6 +6,7 @@
 //	/metrics            Prometheus
 //	/api/v1/KIND        {"items":[...]} for nodes, requests, images, uploads,
 //	                    providers, labels and peers
+//	/node-list ...      nodepool's own paths, for what was written for them
 //
 // Everything is read from the cache of records; no request reaches etcd or a
 // cloud, and nothing can be changed here. The addresses and host keys of a node
@@ -59,14 +60,21 @@ func New(cfg Config) http.Handler {
 		mux.HandleFunc("GET /api/v1/"+kind, func(w http.ResponseWriter, _ *http.Request) {
 			snapshot := s.Snapshot()
 			if snapshot == nil {
-				s.reply(w, http.StatusServiceUnavailable, problem{"the records have not been read yet"})
+				s.reply(w, http.StatusServiceUnavailable, problem{errUnread})
 				return
 			}
 			s.reply(w, http.StatusOK, map[string]any{"items": list(snapshot)})
 		})
 	}
+	for path, list := range s.oldLists() {
+		mux.HandleFunc("GET "+path, s.old(list))
+	}
+	mux.HandleFunc("GET /ready", s.oldReady)
 	return mux
 }
+
+// errUnread answers who asks too early.
+const errUnread = "the records have not been read yet"
 
 // problem is the body of every answer that is not a list.
 type problem struct {
@@ -77,7 +85,8 @@ type problem struct {
 func (s *server) index(w http.ResponseWriter, _ *http.Request) {
 	s.reply(w, http.StatusOK, map[string]any{"poold": []string{
 		"/healthz", "/readyz", "/metrics", "/api/v1/images", "/api/v1/labels", "/api/v1/nodes", "/api/v1/peers",
-		"/api/v1/providers", "/api/v1/requests", "/api/v1/uploads",
+		"/api/v1/providers", "/api/v1/requests", "/api/v1/uploads", "/dib-image-list", "/image-list", "/image-status",
+		"/label-list", "/node-list", "/ready", "/request-list",
 	}})
 }
 
