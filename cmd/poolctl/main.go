@@ -1,5 +1,5 @@
 // Poolctl shows what poold does and asks it for things: nodes, requests,
-// images, uploads and peers. It talks to etcd only, as poold itself does: what
+// images, uploads, providers, labels and peers. It talks to etcd only, as poold itself does: what
 // it lists are the records, and what it wants done it writes as a command that
 // the owner of the record carries out.
 //
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -81,8 +82,24 @@ func command(now func() time.Time) *cobra.Command {
 	e.flags(root)
 	list, remove := nodeList(&e), nodeDelete(&e)
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
-	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), peer(&e), configuration(&e))
+	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), peer(&e),
+		configuration(&e), versionOf())
 	return root
+}
+
+// versionOf says what the program was built from.
+func versionOf() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			version := "devel"
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				version = info.Main.Version
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "poolctl", version)
+			return err
+		},
+	}
 }
 
 // noun groups verbs.

@@ -89,6 +89,9 @@ func TestOutput(t *testing.T) {
 		"node-list-name":      "list -o name",
 		"node-list-none":      "list --prefix /none",
 		"node-list-none-json": "list --prefix /none -o json",
+		"node-list-state":     "list --state ready --label noble --provider north -o name",
+		"node-list-older":     "list --older-than 29m -o name",
+		"node-list-other":     "list --provider south -o name",
 		"node-show":           "node show n3",
 		"node-show-failed":    "node show n5",
 		"node-show-json":      "node show n3 -o json",
@@ -103,6 +106,10 @@ func TestOutput(t *testing.T) {
 		"upload-list":         "upload list",
 		"upload-list-wide":    "upload list -o wide",
 		"upload-list-name":    "upload list -o name",
+		"provider-list":       "provider list",
+		"provider-list-json":  "provider list -o json",
+		"label-list":          "label list",
+		"label-list-name":     "label list -o name",
 		"peer-list":           "peer list",
 		"peer-list-yaml":      "peer list -o yaml",
 	} {
@@ -116,12 +123,29 @@ func TestOutput(t *testing.T) {
 	}
 }
 
+func TestInstancesCountsOthersOfTheProject(t *testing.T) {
+	s := &pool.Snapshot{
+		Nodes: []*pool.Node{{Provider: "p", State: pool.NodeReady}, {Provider: "p", State: pool.NodeDeleted}},
+		Quotas: []*pool.Quota{{
+			Provider: "p", Limits: pool.Limits{Instances: 10}, Foreign: pool.Resources{Instances: 4},
+		}},
+	}
+	if got := instances(providers(s)["p"]); got != "5 of 10" {
+		t.Errorf("got %q, want one node of ours and four of others", got)
+	}
+	s.Quotas[0].Limits.Instances = pool.Unlimited
+	if got := instances(providers(s)["p"]); got != "5" {
+		t.Errorf("got %q without a limit", got)
+	}
+}
+
 // Every wrong command line is refused before etcd is asked: the endpoint is
 // one where nobody answers, which would take long to find out.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"list -o xml", "-o xml: it must be table, wide, json, yaml or name"},
 		{"node show n1 -o xml", "-o xml"},
+		{"list --state redy", "--state redy: it must be one of building, deleted"},
 		{"list extra", "accepts 0 arg(s)"},
 		{"nonsense", "unknown command"},
 		{"node nonsense", "unknown command"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,22 +51,62 @@ func requestName(r *pool.RequestRef) string {
 	return r.Client + "/" + r.ID
 }
 
+// nodeFilter says which nodes are wanted; what it does not name may be anything.
+type nodeFilter struct {
+	all                    bool
+	state, provider, label string
+	olderThan              time.Duration
+}
+
+func (f *nodeFilter) flags(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.BoolVar(&f.all, "all", false, "also those that were deleted within the last hour")
+	fs.StringVar(&f.state, "state", "", "only those in this state")
+	fs.StringVar(&f.provider, "provider", "", "only those of this provider")
+	fs.StringVar(&f.label, "label", "", "only those of this label")
+	fs.DurationVar(&f.olderThan, "older-than", 0, "only those that are in their state for longer than this")
+}
+
+// check refuses a state that no node is ever in.
+func (f *nodeFilter) check() error {
+	known := map[string]bool{"": true}
+	for _, e := range pool.NodeMachine().Edges {
+		known[string(e.From)], known[string(e.To)] = true, true
+	}
+	if known[f.state] {
+		return nil
+	}
+	delete(known, "")
+	return fmt.Errorf("%w: --state %s: it must be one of %s", errUsage, f.state,
+		strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+}
+
+func (f *nodeFilter) wants(n *pool.Node, now time.Time) bool {
+	fits := func(want, is string) bool { return want == "" || want == is }
+	return (f.all || n.State != pool.NodeDeleted || f.state == string(pool.NodeDeleted)) &&
+		fits(f.state, string(n.State)) && fits(f.provider, n.Provider) && fits(f.label, n.Label) &&
+		(f.olderThan == 0 || now.Sub(n.Since) > f.olderThan)
+}
+
 func nodeList(e *env) *cobra.Command {
-	var all bool
+	var f nodeFilter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List nodes", Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			s, err := e.snapshot(cmd.Context())
 			if err != nil {
 				return err
 			}
 			nodes := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *pool.Node) bool {
-				return !all && n.State == pool.NodeDeleted
+				return !f.wants(n, e.now())
 			})
 			return nodeTable(e.now()).print(cmd.OutOrStdout(), e.output, nodes)
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "also those that were deleted within the last hour")
+	f.flags(cmd)
 	return cmd
 }
 
