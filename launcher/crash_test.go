@@ -198,6 +198,52 @@ func TestTakeoverOfFloatingIP(t *testing.T) {
 	})
 }
 
+// doubtful is how many nodes are marked as such.
+func (w *world) doubtful() int {
+	n := 0
+	for _, node := range w.store.current().Nodes {
+		if node.Doubtful {
+			n++
+		}
+	}
+	return n
+}
+
+// Whoever takes over between the write of a batch and its create does not know
+// whether the create was sent, and says so on the record once a list shows no
+// instance: nobody waits for the nodes then. A batch that was sent is adopted
+// without a doubt.
+func TestTakeoverDoubts(t *testing.T) {
+	for at, want := range map[string]int{"before create": 3, "after create": 0} {
+		t.Run(at, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.cloud.step = func(what string) error {
+					if what == at {
+						w.stop()
+						return errDied
+					}
+					return nil
+				}
+				w.start()
+				w.store.add(ids(3)...)
+				pass(doubtAfter)
+				w.end()
+				w.cloud.step = nil
+				w.want(pool.NodeBuilding, 3)
+				w.start()
+				pass(3 * time.Second)
+				if got := w.doubtful(); got != want {
+					w.t.Errorf("%d doubtful nodes, want %d", got, want)
+				}
+				pass(30 * time.Second)
+				w.want(pool.NodeReady, 3-want)
+				w.want(pool.NodeBuilding, want)
+				w.end()
+			})
+		})
+	}
+}
+
 // A node that is given up before its instance was ever seen is not forgotten
 // before the instance can no longer show: one that shows late is deleted.
 func TestGivenUpUnseen(t *testing.T) {

@@ -287,7 +287,15 @@ func TestLostCreateReply(t *testing.T) {
 				}
 				w.start()
 				w.store.add(ids(6)...)
-				pass(100 * time.Second)
+				pass(doubtAfter - time.Second)
+				if n := w.doubtful(); n != 0 {
+					w.t.Errorf("%d doubtful nodes at first", n)
+				}
+				pass(8 * time.Second)
+				if n := w.doubtful(); n != c.never {
+					w.t.Errorf("%d doubtful nodes, want %d", n, c.never)
+				}
+				pass(100*time.Second - doubtAfter - 7*time.Second)
 				w.want(pool.NodeReady, c.ready)
 				w.want(pool.NodeBuilding, c.never)
 				pass(30 * time.Second)

@@ -12,6 +12,9 @@ const (
 	// ambiguityBound is how long an instance that may have been asked for can
 	// take to be seen.
 	ambiguityBound = 2 * time.Minute
+	// doubtAfter is how long nodes whose instances may not have been asked for
+	// are waited for by whoever wants them.
+	doubtAfter = 10 * time.Second
 	// reaskMin and reaskMax are the time until a delete that had no effect is
 	// asked for again; it doubles.
 	reaskMin = 30 * time.Second
@@ -49,6 +52,8 @@ type move struct {
 	to     pool.NodeState
 	kind   pool.Kind // of a failure, else empty
 	reason string
+	// doubt marks the node as doubtful and leaves it where it is.
+	doubt bool
 }
 
 // failing is a node whose instance says why it fails.
@@ -179,19 +184,32 @@ func (v *view) deadline(t *track) time.Time {
 
 // unseen decides about a building node whose instance was never seen.
 func (v *view) unseen(t *track, b *batch, p *plan) {
-	asked, bound := v.askedAt(t), v.doubtfulUntil(t)
+	asked, bound := v.askedAt(t), v.doubtfulSince(t).Add(ambiguityBound)
+	some := b.verdict == accepted && b.found > 0 // others of the batch were seen
 	switch {
-	case b.verdict == accepted && b.found > 0 && v.lists.twiceSince(asked):
+	case some && v.lists.twiceSince(asked):
 		p.fail(t, pool.KindQuota, "the cloud had room for a part of the batch only")
 	case v.lists.onceSince(bound):
 		p.fail(t, pool.KindNeverSeen, "no instance was seen after the cloud was asked")
-	case b.verdict == accepted && b.found > 0 && v.lists.last.After(asked):
-		// Others of the batch were seen: only full lists can tell that this
-		// one will not be.
+	case some && v.lists.last.After(asked):
+		// Only full lists can tell that this one will not be seen.
 		p.awaitFull(v.due(asked))
+	case b.verdict == unknown && !t.node.Doubtful:
+		v.doubt(t, p)
 	default:
 		p.awaitFull(v.due(bound.Add(time.Nanosecond)))
 	}
+}
+
+// doubt marks a node as doubtful once a list does not show its instance, so
+// that nobody waits for it until it has failed.
+func (v *view) doubt(t *track, p *plan) {
+	due := v.doubtfulSince(t).Add(doubtAfter)
+	if v.lists.onceSince(due) {
+		p.moves = append(p.moves, move{t: t, to: pool.NodeBuilding, doubt: true})
+		return
+	}
+	p.awaitFull(v.due(due.Add(time.Nanosecond)))
 }
 
 // standing decides about a node that was ready once.
@@ -243,7 +261,7 @@ func (v *view) seenDeleting(t *track, now time.Time, p *plan) {
 
 // unseenDeleting waits until it is certain that there never was an instance.
 func (v *view) unseenDeleting(t *track, p *plan) {
-	bound := v.doubtfulUntil(t)
+	bound := v.doubtfulSince(t).Add(ambiguityBound)
 	switch {
 	case v.lists.twiceSince(bound):
 		p.move(t, pool.NodeDeleted, t.node.Reason)

@@ -219,6 +219,11 @@ func (r *run) startMoves(ctx context.Context, moves []move, now time.Time) {
 
 // after is the node as the move leaves it.
 func (m *move) after(now time.Time) *pool.Node {
+	if m.doubt {
+		n := m.t.node.Clone()
+		n.Doubtful = true
+		return n
+	}
 	n := m.t.node.Moved(m.to, pool.Launcher, m.reason, now)
 	if m.kind != "" {
 		n.Failure = m.kind

@@ -202,12 +202,12 @@ func (v *view) askedAt(t *track) time.Time {
 	return at
 }
 
-// doubtfulUntil is when an instance that may have been asked for would have
-// been seen. It counts from the stamp of the record and not from the takeover:
+// doubtfulSince is from when an instance that may have been asked for should
+// show. It counts from the stamp of the record and not from the takeover:
 // the last owner's calls ended before its lease did, and a provider whose
 // owners die often must not wait for ever. A stamp from the future is another
 // peer's clock and counts from when this process first saw it.
-func (v *view) doubtfulUntil(t *track) time.Time {
+func (v *view) doubtfulSince(t *track) time.Time {
 	asked := t.since
 	if building, ok := t.node.Entered(pool.NodeBuilding); ok && building.Before(asked) {
 		asked = building
@@ -215,7 +215,7 @@ func (v *view) doubtfulUntil(t *track) time.Time {
 	if b := v.batches[t.node.Batch]; b != nil && b.answered.After(asked) {
 		asked = b.answered
 	}
-	return asked.Add(ambiguityBound)
+	return asked
 }
 
 // claims tells whether an instance of our mark is the one that the node asked

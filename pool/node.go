@@ -142,6 +142,10 @@ type Node struct {
 	Batch      string `json:"batch,omitempty"`
 	BatchIndex int    `json:"batch_index,omitempty"`
 	BatchSize  int    `json:"batch_size,omitempty"`
+	// Doubtful says of a node that is building that the cloud may never have
+	// been asked for it: the answer was lost, or whoever was to ask died, and a
+	// list does not show its instance.
+	Doubtful bool `json:"doubtful,omitempty"`
 	// InstanceID is the cloud's id of the server, once it was seen.
 	InstanceID string `json:"instance_id,omitempty"`
 	HostID     string `json:"host_id,omitempty"`
