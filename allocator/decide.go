@@ -24,6 +24,7 @@ const (
 // The classes of reasons.
 const (
 	ClassBuilding    = "building"
+	ClassFallback    = "fallback"
 	ClassQuota       = "quota"
 	ClassPoolFull    = "pool-full"
 	ClassTenant      = "tenant-limit"
@@ -47,13 +48,13 @@ type decider struct {
 
 	labels    map[string]*pool.Label
 	providers map[string]*provider
-	order     []*provider                // by name
-	slices    map[[2]string]*slice       // by provider and pool
-	offers    map[string][]*slot         // by label, best first
-	uploads   map[[2]string]*pool.Upload // newest ready, by provider and image
+	order     []*provider                  // by name
+	slices    map[[2]string]*slice         // by provider and pool
+	offers    map[string][]*slot           // by label, best first
+	uploads   map[[2]string][]*pool.Upload // ready, newest first, by provider and image
 	builds    map[[2]string]*pool.Build
 	tenants   map[string]*ledger
-	circuits  map[breakerKey]*breaker
+	circuits  *circuits
 	refused   map[string]time.Time
 
 	requests    map[pool.RequestRef]*pool.Request
@@ -92,7 +93,7 @@ func newDecider(s *pool.Snapshot, c *pool.Catalog, now time.Time) *decider {
 		providers:   make(map[string]*provider, len(c.Providers)),
 		slices:      map[[2]string]*slice{},
 		offers:      map[string][]*slot{},
-		uploads:     map[[2]string]*pool.Upload{},
+		uploads:     map[[2]string][]*pool.Upload{},
 		builds:      map[[2]string]*pool.Build{},
 		tenants:     map[string]*ledger{},
 		refused:     map[string]time.Time{},

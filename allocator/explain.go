@@ -61,7 +61,7 @@ func (d *decider) tell(c *claim, ahead int) {
 }
 
 func (d *decider) tellPlace(c *claim, p *place) {
-	o, why := d.weigh(c, p)
+	o, why := weigh(c, p)
 	text := fmt.Sprintf("%d of %d nodes are idle or in flight, %d can be launched now",
 		p.cand.shape.total-o.missing, p.cand.shape.total, o.now)
 	if why.class != "" {

@@ -2,9 +2,7 @@ package allocator
 
 import (
 	"cmp"
-	"math"
 	"slices"
-	"time"
 
 	"poold/pool"
 )
@@ -70,17 +68,26 @@ type slot struct {
 	// problem is why it cannot be launched; its class is empty if it can.
 	problem verdict
 	// known tells whether flavor and resources are.
-	known      bool
-	flavor     pool.Flavor
-	resources  pool.Resources
-	image      string
-	build      string
-	imageID    string
-	connection pool.Connection
-	breaker    *breaker
-	full       map[string]*breaker // by zone
+	known     bool
+	flavor    pool.Flavor
+	resources pool.Resources
+	image     string
+	source    *source
+	// newer is a newer build of the image that fails here, if source is an
+	// older one for that reason.
+	newer *source
 	// ahead is how many nodes of it this plan launches ahead of demand.
 	ahead int
+}
+
+// source is what a node is launched from, and how it is reached then.
+type source struct {
+	imageID, build string
+	connection     pool.Connection
+	// gates are the breakers that stand before a launch, by zone.
+	gates map[string][]*breaker
+	// doubt is what speaks against a newer build, or nil.
+	doubt *breaker
 }
 
 // verdict is a reason without its provider.
@@ -91,7 +98,7 @@ func (d *decider) indexCatalog() {
 	for _, q := range d.snap.Quotas {
 		quotas[q.Provider] = q
 	}
-	d.circuits = breakers(d.snap.Nodes, d.now)
+	d.circuits = newCircuits(d.snap.Nodes, d.now)
 	d.indexUploads()
 	for i := range d.cat.Labels {
 		d.labels[d.cat.Labels[i].Name] = &d.cat.Labels[i]
@@ -143,13 +150,13 @@ func (d *decider) trouble(p *provider) verdict {
 
 func (d *decider) indexUploads() {
 	for _, u := range d.snap.Uploads {
-		k := [2]string{u.Provider, u.Image}
-		if u.State != pool.UploadReady || u.ExternalID == "" {
-			continue
+		if u.State == pool.UploadReady && u.ExternalID != "" {
+			k := [2]string{u.Provider, u.Image}
+			d.uploads[k] = append(d.uploads[k], u)
 		}
-		if newest := d.uploads[k]; newest == nil || newest.Created.Before(u.Created) {
-			d.uploads[k] = u
-		}
+	}
+	for _, some := range d.uploads {
+		slices.SortStableFunc(some, func(a, b *pool.Upload) int { return b.Created.Compare(a.Created) })
 	}
 	for _, b := range d.snap.Builds {
 		d.builds[[2]string{b.Image, b.ID}] = b
@@ -187,7 +194,7 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 	}
 	for i := range conf.Labels {
 		spec := &conf.Labels[i]
-		o := &slot{slice: s, spec: spec, label: d.labels[spec.Name], full: map[string]*breaker{}}
+		o := &slot{slice: s, spec: spec, label: d.labels[spec.Name]}
 		d.equip(o)
 		s.slots[spec.Name] = o
 		d.offers[spec.Name] = append(d.offers[spec.Name], o)
@@ -210,60 +217,18 @@ func (d *decider) equip(o *slot) {
 	if o.spec.BootFromVolume {
 		o.resources.Volumes, o.resources.VolumeGB = 1, o.spec.VolumeGB
 	}
-	d.chooseImage(o)
-	k := breakerKey{provider: p.conf.Name, slice: o.slice.conf.Name, label: o.spec.Name, imageID: o.imageID}
-	o.breaker = d.circuits[k]
-	for _, z := range o.slice.zones {
-		if b := d.circuits[k.at(z.az)]; b != nil {
-			o.full[z.az] = b
-		}
-	}
+	d.chooseSource(o)
 	if o.problem.class != "" {
 		return
 	}
 	switch {
 	case !o.known:
 		o.problem = verdict{ClassNoFlavor, "no flavor " + o.spec.FlavorName + " for " + o.spec.Name}
-	case o.imageID == "":
+	case o.source.imageID == "":
 		o.problem = verdict{ClassNoImage, "no image " + o.image + " for " + o.spec.Name}
 	case !slices.ContainsFunc(o.slice.zones, func(z *zone) bool { return z.single || z.set }):
 		o.problem = verdict{ClassNoZone, "none of its availability zones is available"}
 	}
-}
-
-func (d *decider) chooseImage(o *slot) {
-	p := o.slice.prov
-	if o.spec.CloudImage != "" {
-		o.image = o.spec.CloudImage
-		o.imageID = p.quota.CloudImages[o.image]
-		for i := range p.conf.CloudImages {
-			if c := &p.conf.CloudImages[i]; c.Name == o.image {
-				o.imageID = cmp.Or(c.ID, o.imageID)
-				o.connection = c.Connection
-			}
-		}
-		return
-	}
-	o.image = o.spec.DiskImage
-	for i := range p.conf.Images {
-		if im := &p.conf.Images[i]; im.Name == o.image {
-			o.connection = im.Connection
-		}
-	}
-	u := d.uploads[[2]string{p.conf.Name, o.image}]
-	if u == nil {
-		return
-	}
-	o.imageID, o.build = u.ExternalID, u.Build
-	b := d.builds[[2]string{u.Image, u.Build}]
-	if b == nil {
-		return
-	}
-	// What the build knows of itself is nearer to the truth than today's
-	// configuration, which may be about the next build.
-	o.connection.Username = cmp.Or(b.Username, o.connection.Username)
-	o.connection.PythonPath = cmp.Or(b.PythonPath, o.connection.PythonPath)
-	o.connection.ShellType = cmp.Or(b.ShellType, o.connection.ShellType)
 }
 
 func (s *slice) zone(az string) *zone {
@@ -344,12 +309,15 @@ func (d *decider) book(n *pool.Node, s *slice) {
 }
 
 // stock puts a node that belongs to nobody into its supply, unless it is too
-// old to be given away.
+// old to be given away or nobody should count on it.
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
 	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n]:
 	case inFlight(n):
+		if d.doubtful(n) || d.vain(n) {
+			return
+		}
 		s := z.supply(n.Label)
 		s.inFlight = append(s.inFlight, n)
 		if n.ForSet == nil || !d.waits(*n.ForSet) {
@@ -367,6 +335,27 @@ func (d *decider) stock(z *zone, n *pool.Node) {
 		s := z.supply(n.Label)
 		s.ready = append(s.ready, n)
 	}
+}
+
+// doubtful tells whether a node in flight may well never become ready: nobody
+// knows whether the cloud was asked for it, or others like it failed. It books
+// what it needs, and is given away when it is ready after all, but a request
+// does not wait for it.
+func (d *decider) doubtful(n *pool.Node) bool {
+	return n.Doubtful && n.State == pool.NodeBuilding || d.circuits.tries(n, d.now)
+}
+
+// vain tells whether a node that was not asked for yet would be launched into a
+// breaker that has opened since it was made, or from an image that has proved
+// bad since.
+func (d *decider) vain(n *pool.Node) bool {
+	s := d.slices[[2]string{n.Provider, n.Pool}]
+	if n.State != pool.NodePending || s == nil || !d.circuits.in[n.Provider] || d.circuits.tries(n, d.now) {
+		return false
+	}
+	o := s.slots[n.Label]
+	return o != nil && o.newer != nil && o.newer.imageID == n.ImageID ||
+		slices.ContainsFunc(d.circuits.before(keyOf(n)), func(b *breaker) bool { return b.open && !n.Created.After(b.newest) })
 }
 
 func (d *decider) tooOld(n *pool.Node) bool {
@@ -445,35 +434,4 @@ func (d *decider) waive(ref pool.RequestRef) {
 		s.allMeant -= s.meant[ref]
 		s.meant[ref] = 0
 	}
-}
-
-// allowed is how many launches of a slot in a zone the breakers allow.
-func (o *slot) allowed(z *zone) int {
-	left := math.MaxInt
-	if o.breaker != nil {
-		left = o.breaker.left
-	}
-	if b := o.full[z.az]; b != nil {
-		left = min(left, b.left)
-	}
-	return left
-}
-
-// launched counts n launches towards the breakers.
-func (o *slot) launched(z *zone, n int) {
-	for _, b := range []*breaker{o.breaker, o.full[z.az]} {
-		if b != nil && b.left < math.MaxInt {
-			b.left -= n
-		}
-	}
-}
-
-// paused says why the breakers allow no launch and until when.
-func (o *slot) paused(z *zone) (string, time.Time) {
-	for _, b := range []*breaker{o.breaker, o.full[z.az]} {
-		if b != nil && b.left <= 0 {
-			return b.text(), b.until
-		}
-	}
-	return "", time.Time{}
 }

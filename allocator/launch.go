@@ -10,6 +10,7 @@ import (
 type batch struct {
 	zone   *zone
 	slot   *slot
+	source *source
 	ref    *pool.RequestRef // of the set they are for
 	reason string
 	count  int
@@ -25,7 +26,7 @@ func (d *decider) launchFor(z *zone, o *slot, n int, c *claim) {
 	if c.shape.total > 1 {
 		ref = &c.ref
 	}
-	b := d.batch(z, o, ref)
+	b := d.batch(z, o, o.source, ref)
 	b.count += n
 	b.asked++
 	b.reason = fmt.Sprintf("wanted by %d requests", b.asked)
@@ -33,26 +34,28 @@ func (d *decider) launchFor(z *zone, o *slot, n int, c *claim) {
 		b.reason = "wanted by " + name(c.ref)
 	}
 	started(z, o, n)
+	if o.newer != nil {
+		d.probe(o, z, o.newer, c)
+	}
 }
 
 // started counts n new nodes towards what may be in flight.
 func started(z *zone, o *slot, n int) {
 	o.slice.prov.slotsLeft -= n
-	o.launched(z, n)
 	z.load += n
 }
 
 // batch returns the provider's batch for a purpose; the purposes of one
 // provider are few, or new ones come last.
-func (d *decider) batch(z *zone, o *slot, ref *pool.RequestRef) *batch {
+func (d *decider) batch(z *zone, o *slot, from *source, ref *pool.RequestRef) *batch {
 	prov := o.slice.prov
-	k := batchKey{zone: z, slot: o}
+	k := batchKey{zone: z, slot: o, source: from}
 	if ref != nil {
 		k.ref = *ref
 	}
 	b := d.batches[k]
 	if b == nil {
-		b = &batch{zone: z, slot: o, ref: ref}
+		b = &batch{zone: z, slot: o, source: from, ref: ref}
 		d.batches[k] = b
 		prov.launches = append(prov.launches, b)
 	}
@@ -60,9 +63,10 @@ func (d *decider) batch(z *zone, o *slot, ref *pool.RequestRef) *batch {
 }
 
 type batchKey struct {
-	zone *zone
-	slot *slot
-	ref  pool.RequestRef
+	zone   *zone
+	slot   *slot
+	source *source
+	ref    pool.RequestRef
 }
 
 // launch turns what was ordered into writes of a bounded number of new nodes
@@ -104,7 +108,7 @@ func (d *decider) newNode(b *batch) *pool.Node {
 		Timeline: []pool.Stamp{{State: pool.NodePending, At: d.now, By: pool.Allocator, Reason: b.reason}},
 		Cloud:    conf.Cloud, Region: conf.Region, AZ: b.zone.az,
 		FlavorID: o.flavor.ID, Flavor: o.flavor.Name, Resources: o.resources,
-		Image: o.image, Build: o.build, ImageID: o.imageID, Connection: o.connection,
+		Image: o.image, Build: b.source.build, ImageID: b.source.imageID, Connection: b.source.connection,
 		Attributes: o.slice.conf.Attributes,
 	}
 	if b.ref != nil {

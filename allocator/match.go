@@ -243,14 +243,18 @@ func (d *decider) settle(c *claim) {
 		return
 	}
 	var best option
+	var paused []*place
 	for _, k := range c.shape.cands {
 		var here option
 		var worst option // the one to blame
 		var why verdict
 		for _, p := range k.places {
-			o, v := d.weigh(c, p)
+			o, v := weigh(c, p)
 			if v.class == "" && o.better(&here) {
 				here = o
+			}
+			if v.class == ClassBreaker {
+				paused = append(paused, p)
 			}
 			if why.class == "" || why.class == ClassNoZone {
 				worst, why = o, v
@@ -264,10 +268,11 @@ func (d *decider) settle(c *claim) {
 	}
 	if best.place != nil {
 		d.take(c, &best)
-		return
+	} else {
+		c.shape.stuck[c.tenant] = c.reasons
+		d.reserve(c)
 	}
-	c.shape.stuck[c.tenant] = c.reasons
-	d.reserve(c)
+	d.probeFor(c, paused, best.place)
 }
 
 // blame adds the reason of a candidate, if it is the first of its provider.
@@ -308,7 +313,7 @@ func (c *cand) unlessTooLarge(class string) string {
 
 // weigh finds out what it takes to serve a request in a place, or why it
 // cannot be done there now.
-func (d *decider) weigh(c *claim, p *place) (option, verdict) {
+func weigh(c *claim, p *place) (option, verdict) {
 	o := option{place: p}
 	k := p.cand
 	if k.withheld(c) {
@@ -328,7 +333,9 @@ func (d *decider) weigh(c *claim, p *place) (option, verdict) {
 			problem = slot.problem
 		}
 		o.missing += lack
-		o.now += max(0, min(lack, slot.allowed(p.zone)))
+		if slot.paused(p.zone) == nil {
+			o.now += lack
+		}
 		o.want = o.want.Add(slot.resources.Times(int64(lack)))
 	}
 	if c.tenant != nil && !c.tenant.fits(&k.resources) {
@@ -340,13 +347,10 @@ func (d *decider) weigh(c *claim, p *place) (option, verdict) {
 	if problem.class == "" {
 		problem = shortOf(k, p, &o)
 	}
-	if problem.class != "" {
-		return o, problem
+	if problem.class == "" && o.now == 0 && found == 0 {
+		problem = held(k, p)
 	}
-	if o.now == 0 && found == 0 {
-		return o, d.held(k, p)
-	}
-	return o, verdict{}
+	return o, problem
 }
 
 // shortOf tells whether the missing nodes fit, and lowers what can be launched at
@@ -374,6 +378,12 @@ func (p *place) launchable() bool {
 	return p.zone.single
 }
 
+// open tells whether no breaker keeps the shape from being launched in the
+// zone.
+func (p *place) open() bool {
+	return p.launchable() && !slices.ContainsFunc(p.cand.slots, func(o *slot) bool { return o.paused(p.zone) != nil })
+}
+
 func (c *cand) headroom(want *pool.Resources) int64 {
 	n := c.slice.headroom(want)
 	if !c.slice.conf.IgnoreProviderQuota {
@@ -383,15 +393,29 @@ func (c *cand) headroom(want *pool.Resources) int64 {
 }
 
 // held says why nothing may be launched at once though there is room.
-func (d *decider) held(k *cand, p *place) verdict {
+func held(k *cand, p *place) verdict {
 	for _, o := range k.slots {
-		if text, until := o.paused(p.zone); text != "" {
-			d.wake(until)
-			return verdict{ClassBreaker, text}
+		if b := o.paused(p.zone); b != nil {
+			return verdict{ClassBreaker, b.text()}
 		}
 	}
 	return verdict{ClassConcurrency, fmt.Sprintf("%d nodes are being launched, the most that may be at once",
 		k.slice.prov.conf.MaxConcurrency)}
+}
+
+// probeFor tries one of the paused places that a request would rather have
+// than the one it got, if any.
+func (d *decider) probeFor(c *claim, paused []*place, got *place) {
+	for _, p := range paused {
+		if got != nil && p.cand.slice.priority > got.cand.slice.priority {
+			return
+		}
+		for _, o := range p.cand.slots {
+			if o.paused(p.zone) != nil && d.probe(o, p.zone, o.source, c) {
+				return
+			}
+		}
+	}
 }
 
 // take claims what a place has for a request and has the rest launched. Room
@@ -408,11 +432,11 @@ func (d *decider) take(c *claim, o *option) {
 			continue
 		}
 		slot := k.slots[i]
-		n := max(0, min(lack, left, slot.allowed(p.zone)))
-		left -= n
-		if _, until := slot.paused(p.zone); n < lack {
-			d.wake(until)
+		n := min(lack, left)
+		if slot.paused(p.zone) != nil {
+			n = 0
 		}
+		left -= n
 		d.launchFor(p.zone, slot, n, c)
 	}
 	prov.book(o.want)
@@ -420,10 +444,25 @@ func (d *decider) take(c *claim, o *option) {
 	if c.tenant != nil {
 		c.tenant.book(k.resources)
 	}
-	c.reasons = []pool.Reason{{
-		Provider: prov.conf.Name, Class: ClassBuilding,
-		Text: fmt.Sprintf("waits for %d nodes in %s", k.shape.total, p.where()),
-	}}
+	c.reasons = []pool.Reason{k.building(p)}
+	if o.now < o.missing {
+		d.probeFor(c, []*place{p}, p)
+	}
+}
+
+// building is the reason of a request that waits for nodes in flight.
+func (c *cand) building(p *place) pool.Reason {
+	r := pool.Reason{
+		Provider: c.slice.prov.conf.Name, Class: ClassBuilding,
+		Text: fmt.Sprintf("waits for %d nodes in %s", c.shape.total, p.where()),
+	}
+	for _, o := range c.slots {
+		if why := o.fallback(); why != "" {
+			r.Class, r.Text = ClassFallback, r.Text+", "+why
+			break
+		}
+	}
+	return r
 }
 
 // reserve keeps a provider for a request that could be placed in principle but
@@ -439,9 +478,9 @@ func (d *decider) reserve(c *claim) {
 		prov := k.slice.prov
 		ok := prov.reserved == nil && k.never(c.tenant) == "" && (c.tenant == nil || c.tenant.fits(&k.resources))
 		for _, o := range k.slots {
-			ok = ok && o.problem.class == "" && (o.breaker == nil || o.breaker.left > 0)
+			ok = ok && o.problem.class == ""
 		}
-		if ok {
+		if ok && slices.ContainsFunc(k.places, (*place).open) {
 			prov.reserved = c
 			return
 		}

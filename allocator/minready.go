@@ -68,7 +68,7 @@ func (d *decider) launchAhead(label string) bool {
 	if best == nil {
 		return false
 	}
-	b := d.batch(at, best, nil)
+	b := d.batch(at, best, best.source, nil)
 	b.count++
 	if b.asked == 0 {
 		b.reason = fmt.Sprintf("min-ready %d", d.labels[label].MinReady)
@@ -77,6 +77,9 @@ func (d *decider) launchAhead(label string) bool {
 	best.slice.book(best.resources)
 	best.slice.prov.book(best.resources)
 	started(at, best, 1)
+	if best.newer != nil {
+		d.probe(best, at, best.newer, nil)
+	}
 	return true
 }
 
@@ -92,9 +95,8 @@ func (d *decider) ahead(o *slot) (*zone, int64) {
 		if !z.single {
 			continue
 		}
-		if o.allowed(z) <= 0 {
-			_, until := o.paused(z)
-			d.wake(until)
+		if o.paused(z) != nil {
+			d.probe(o, z, o.source, nil)
 			continue
 		}
 		if at == nil || z.load < at.load {

@@ -59,6 +59,8 @@ func (d *decider) retireIdle(n *pool.Node) {
 		d.end(n, onTheWayOut(n), "its pool left the configuration")
 	case s.slots[n.Label] == nil || d.labels[n.Label] == nil:
 		d.end(n, onTheWayOut(n), "its label left the configuration")
+	case d.vain(n):
+		d.end(n, pool.NodeDeleted, "launches like it fail")
 	case n.State == pool.NodePending:
 	case d.tooOld(n):
 		d.end(n, pool.NodeDeleting, "ready for longer than max-ready-age")

@@ -42,7 +42,7 @@ func (d *decider) makeRoomFor(c *claim) {
 // will.
 func (d *decider) clear(c *claim, k *cand) bool {
 	for _, p := range k.places {
-		o, why := d.weigh(c, p)
+		o, why := weigh(c, p)
 		if why.class != ClassQuota && why.class != ClassPoolFull {
 			continue
 		}

@@ -18,6 +18,7 @@ func TestScenarios(t *testing.T) {
 		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "breaker": tellBreaker,
 		"min-ready": tellMinReady, "room": tellRoom, "starvation": tellStarvation, "commands": tellCommands,
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
+		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden.Equal(t, filepath.Join("testdata", name+".txt"), tell(t).out.String())
@@ -210,49 +211,6 @@ func tellZones(t *testing.T) *world {
 	w.drop("one")
 	w.boot("n001", "n002")
 	w.pass("a set is never put together from two zones")
-	return w
-}
-
-func tellBreaker(t *testing.T) *world {
-	t.Helper()
-	w := newWorld(t, aProvider("east", nil))
-	w.request("a", "small")
-	w.request("b", "small")
-	w.request("c", "small")
-	w.quietly()
-	w.after(time.Minute)
-	w.breakDown("n001", pool.KindTimeout, "p1")
-	w.breakDown("n002", pool.KindTimeout, "p1")
-	w.breakDown("n003", pool.KindTimeout, "p1")
-	w.pass("a batch that fails alike is one failure: a pause of five seconds")
-	w.after(firstPause)
-	w.pass("then a single probe")
-	w.after(time.Second)
-	w.pass("and no second one")
-	w.breakDown("n004", pool.KindInvalid, "p2")
-	w.pass("that fails too: twice the pause")
-	w.after(2 * firstPause)
-	w.pass("another probe")
-	w.after(time.Second)
-	w.boot("n005")
-	w.pass("a success ends it")
-	w.breakDown("n006", pool.KindUnauthorized, "p3")
-	w.after(time.Hour / 2)
-	w.quota("east", pool.NoLimits()).At = w.now.Add(-time.Hour)
-	w.pass("refused credentials stop the provider")
-	w.quota("east", pool.NoLimits())
-	w.pass("until its owner has asked the cloud again")
-	return w
-}
-
-func tellCapacity(t *testing.T) *world {
-	t.Helper()
-	w := newWorld(t, aProvider("east", func(p *pool.Provider) { p.Pools[0].AZs = []string{"az1", "az2"} }))
-	w.request("a", "small")
-	w.quietly()
-	w.after(time.Second)
-	w.breakDown("n001", pool.KindCapacity, "p1")
-	w.pass("a zone that is full says nothing about the others")
 	return w
 }
 

@@ -1,0 +1,64 @@
+package allocator
+
+import (
+	"testing"
+	"time"
+
+	"poold/pool"
+)
+
+// launched is a node as a launch leaves it: ready if it did not fail.
+func launched(at time.Duration, az string, failure pool.Kind, batch string) *pool.Node {
+	n := &pool.Node{
+		Provider: "east", Pool: "main", Label: "small", ImageID: "img", FlavorID: "f", AZ: az,
+		State: pool.NodeReady, Created: start, Failure: failure, Batch: batch,
+	}
+	if failure != "" {
+		n.State = pool.NodeFailed
+	}
+	n.Since = start.Add(at)
+	n.Timeline = []pool.Stamp{{State: n.State, At: n.Since}}
+	return n
+}
+
+func TestBreakersOpenAndClose(t *testing.T) {
+	capacity, slow, invalid := pool.KindCapacity, pool.KindTimeout, pool.KindInvalid
+	other := launched(3, "az1", "", "")
+	other.FlavorID = "g"
+	for _, c := range []struct {
+		name  string
+		nodes []*pool.Node
+		az    string
+		pause time.Duration // zero: closed
+	}{
+		{"one failure", []*pool.Node{launched(1, "az1", slow, "a")}, "az1", 0},
+		{"two of a batch", []*pool.Node{launched(1, "az1", slow, "a"), launched(1, "az1", slow, "a")}, "az1", firstPause},
+		{"two batches", []*pool.Node{launched(1, "az1", slow, "a"), launched(1, "az1", slow, "b")}, "az1", 2 * firstPause},
+		{"another zone", []*pool.Node{launched(1, "az1", slow, "a"), launched(1, "az2", slow, "b")}, "az1", 0},
+		{"what is invalid", []*pool.Node{launched(1, "az1", invalid, "a")}, "az1", firstPause},
+		{"no capacity", []*pool.Node{launched(1, "az1", capacity, "a")}, "az1", firstPause},
+		{"no capacity, and then some", []*pool.Node{launched(1, "az1", capacity, "a"), launched(2, "az1", "", "b")}, "az1", 0},
+		{"some capacity for another flavor", []*pool.Node{launched(1, "az1", capacity, "a"), other}, "az1", firstPause},
+		{"some capacity, and then none", []*pool.Node{launched(3, "az1", capacity, "a"), launched(2, "az1", "", "b")}, "az1", firstPause},
+		{"none where the cloud chooses", []*pool.Node{launched(1, "", capacity, "a")}, "", firstPause},
+		{"but in the zone that it chose", []*pool.Node{launched(1, "", capacity, "a"), launched(2, "az1", "", "b")}, "", 0},
+		{"quota is nobody's failure", []*pool.Node{launched(1, "az1", pool.KindQuota, "a")}, "az1", 0},
+		{"nor is a doubtful create", []*pool.Node{launched(1, "az1", pool.KindNeverSeen, "a"), launched(1, "az1", pool.KindNeverSeen, "b")}, "az1", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var open *breaker
+			for _, b := range newCircuits(c.nodes, start.Add(time.Minute)).before(breakerKey{"east", "main", c.az, "img", "f"}) {
+				if b.open {
+					open = b
+				}
+			}
+			var pause time.Duration
+			if open != nil {
+				pause = open.until.Sub(open.newest)
+			}
+			if pause != c.pause {
+				t.Errorf("a pause of %s, want %s", pause, c.pause)
+			}
+		})
+	}
+}

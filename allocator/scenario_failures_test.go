@@ -1,0 +1,145 @@
+package allocator
+
+import (
+	"testing"
+	"time"
+
+	"poold/pool"
+)
+
+func tellBreaker(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", nil))
+	w.request("a", "small")
+	w.request("b", "small")
+	w.request("c", "small")
+	w.quietly()
+	w.after(time.Minute)
+	w.breakDown("n001", pool.KindTimeout, "p1")
+	w.breakDown("n002", pool.KindTimeout, "p1")
+	w.breakDown("n003", pool.KindTimeout, "p1")
+	w.pass("a batch that fails alike is one failure: a pause of five seconds")
+	w.after(firstPause)
+	w.pass("then a single probe")
+	w.after(time.Second)
+	w.pass("and no second one")
+	w.breakDown("n004", pool.KindInvalid, "p2")
+	w.pass("that fails too: twice the pause")
+	w.after(2 * firstPause)
+	w.pass("another probe")
+	w.after(time.Second)
+	w.boot("n005")
+	w.pass("a success ends it")
+	w.breakDown("n006", pool.KindUnauthorized, "p3")
+	w.after(time.Hour / 2)
+	w.quota("east", pool.NoLimits()).At = w.now.Add(-time.Hour)
+	w.pass("refused credentials stop the provider")
+	w.quota("east", pool.NoLimits())
+	w.pass("until its owner has asked the cloud again")
+	return w
+}
+
+func tellCapacity(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", func(p *pool.Provider) { p.Pools[0].AZs = []string{"az1", "az2"} }))
+	w.request("a", "small")
+	w.quietly()
+	w.after(time.Second)
+	w.breakDown("n001", pool.KindCapacity, "p1")
+	w.pass("a zone that is full says nothing about the others")
+	return w
+}
+
+func tellBreakerKeys(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", func(p *pool.Provider) {
+		s := &p.Pools[0]
+		s.Labels = append(s.Labels, pool.LabelSpec{Name: "rare", CloudImage: "noble", FlavorName: "s2"})
+	}))
+	w.request("a", "small")
+	w.quietly()
+	w.breakDown("n001", pool.KindUnreachable, "p1")
+	w.pass("one failure may happen: the next launch follows at once")
+	w.breakDown("n002", pool.KindUnreachable, "p2")
+	w.request("b", "rare")
+	w.request("c", "big")
+	w.pass("two stop the image with this flavor for all labels, and no other flavor")
+	w.boot()
+	w.quietly()
+	w.after(2 * firstPause)
+	w.pass("one probe serves both")
+	w.boot()
+	w.pass("whoever is first gets it if it is of his label, and launches go on")
+	return w
+}
+
+// tellFallback also shows that a node that nobody asked the cloud for yet is
+// given up when its image proves bad.
+func tellFallback(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", func(p *pool.Provider) {
+		p.Images = []pool.ProviderImage{{Name: "deb"}}
+		p.Pools[0].Labels = []pool.LabelSpec{{Name: "small", DiskImage: "deb", FlavorName: "s2"}}
+	}))
+	upload := func(build string, at time.Time) *pool.Upload {
+		return &pool.Upload{
+			Image: "deb", Build: build, Provider: "east", State: pool.UploadReady, Created: at, ExternalID: "id-" + build,
+		}
+	}
+	w.uploads = []*pool.Upload{upload("b1", start.Add(-time.Hour)), upload("b2", start)}
+	for _, id := range []string{"a", "b", "c"} {
+		w.request(id, "small")
+	}
+	w.quietly()
+	w.after(time.Second)
+	w.breakDown("n001", pool.KindTimeout, "p1")
+	w.breakDown("n002", pool.KindTimeout, "p2")
+	w.pass("a new image that fails: from the build before it, and that is said")
+	w.showImages()
+	w.boot()
+	w.quietly()
+	w.drop("a")
+	w.request("d", "small")
+	w.after(2 * firstPause)
+	w.pass("the new one is tried beside it")
+	w.showImages()
+	w.pass("once, and nobody waits for it")
+	w.boot("n008")
+	w.pass("it works: back to it")
+	w.request("e", "small small")
+	w.pass("for all that follow")
+	w.showImages()
+	return w
+}
+
+// showImages adds to the transcript what the nodes in flight are made from.
+func (w *world) showImages() {
+	for _, n := range sorted(w.nodes) {
+		if inFlight(n) {
+			w.out.WriteString("  (" + string(n.ID) + " from " + n.ImageID + ")\n")
+		}
+	}
+}
+
+func tellPhantom(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", nil))
+	w.quota("east", cores(6))
+	w.request("a", "small")
+	w.request("b", "small")
+	w.quietly()
+	w.build("n001")
+	w.build("n002")
+	w.pass("both are waited for")
+	for _, id := range []pool.NodeID{"n001", "n002"} {
+		w.move(id, pool.NodeBuilding, func(n *pool.Node) { n.Doubtful = true })
+	}
+	w.after(20 * time.Second)
+	w.pass("nobody knows whether the cloud was asked: launched around them, within the quota")
+	w.boot("n001")
+	w.pass("one turns up and is taken like any other")
+	w.move("n002", pool.NodeFailed, func(n *pool.Node) { n.Failure = pool.KindNeverSeen })
+	w.sweep()
+	w.pass("one never does, and no breaker minds")
+	return w
+}
