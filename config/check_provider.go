@@ -1,9 +1,12 @@
 package config
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 func (c *checker) checkProvider(p *provider) {
@@ -78,6 +81,7 @@ func (c *checker) checkPoolLabel(p *provider, l *poolLabel) {
 		c.errorf(l.at, "the label needs a diskimage or a cloud-image")
 	}
 	c.checkSize(l)
+	c.checkServers(l)
 }
 
 // checkSize checks what the servers of a label are like.
@@ -89,6 +93,69 @@ func (c *checker) checkSize(l *poolLabel) {
 	if l.volumeGB.set && !l.bootFromVolume.v {
 		c.notef(l.volumeGB.at, "has no effect without boot-from-volume")
 	}
+}
+
+// The limits that the compute API has for metadata and tags.
+const (
+	maxProperty = 255
+	maxTags     = 50
+	maxTag      = 60
+)
+
+// checkServers checks what the compute API would refuse for every server.
+func (c *checker) checkServers(l *poolLabel) {
+	if l.keyName.given() && l.publicKey.given() {
+		c.errorf(l.at, "give key-name or public-key, not both")
+	}
+	if l.publicKey.set && !isPublicKey(l.publicKey.v) {
+		// It may be the wrong half of the key: it is not shown.
+		c.errorf(l.publicKey.at, "is not an SSH public key, as in id_ed25519.pub")
+	}
+	for _, h := range l.hints.v {
+		if h.key == "group" && l.serverGroup.given() {
+			c.errorf(h.keyMark, "give server-group or the hint group, not both")
+		}
+	}
+	c.checkProperties(l.properties)
+	c.checkTags(l.tags)
+}
+
+func (c *checker) checkProperties(properties value[[]entry]) {
+	for _, p := range properties.v {
+		if !regexp.MustCompile(`^[a-zA-Z0-9-_:. ]{1,255}$`).MatchString(p.key) {
+			c.errorf(p.keyMark, "is not a name of metadata: up to %d letters, digits, spaces and -_:.", maxProperty)
+		}
+		if utf8.RuneCountInString(p.value) > maxProperty {
+			c.errorf(p.keyMark, "is longer than the %d characters that metadata can have", maxProperty)
+		}
+	}
+}
+
+func (c *checker) checkTags(tags value[[]value[string]]) {
+	c.unique("tag", tags.v)
+	if len(tags.v) > maxTags {
+		c.errorf(tags.at, "a server can have %d tags, not %d", maxTags, len(tags.v))
+	}
+	for _, t := range tags.v {
+		if strings.ContainsAny(t.v, ",/") || utf8.RuneCountInString(t.v) > maxTag {
+			c.errorf(t.at, "a tag has up to %d characters and neither a comma nor a slash", maxTag)
+		}
+	}
+}
+
+// isPublicKey tells a line of an SSH public key: its type, the key in base64,
+// which says its type again, and perhaps a comment.
+func isPublicKey(line string) bool {
+	words := strings.Fields(line)
+	if len(words) < 2 || strings.ContainsAny(strings.TrimSpace(line), "\r\n") {
+		return false
+	}
+	key, err := base64.StdEncoding.DecodeString(words[1])
+	if err != nil || len(key) < 4 {
+		return false
+	}
+	size := binary.BigEndian.Uint32(key)
+	return uint64(size) == uint64(len(words[0])) && strings.HasPrefix(string(key[4:]), words[0])
 }
 
 // checkDiskimageOf checks the image of a label in a provider.

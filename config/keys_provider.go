@@ -51,11 +51,12 @@ type poolLabel struct {
 	place
 	name, image, cloudImage    value[string]
 	flavor, keyName, userdata  value[string]
+	publicKey, serverGroup     value[string]
 	minRAM, volumeGB           value[int64]
 	consoleLog, bootFromVolume value[bool]
 	hostKeyChecking            value[bool]
-	properties                 value[[]entry]
-	networks                   value[[]value[string]]
+	properties, hints          value[[]entry]
+	networks, tags             value[[]value[string]]
 }
 
 const openstack = "openstack"
@@ -245,37 +246,56 @@ func poolKeys() table[providerPool] {
 
 func poolLabelKeys() table[poolLabel] {
 	return table[poolLabel]{
-		title: "providers[].pools[].labels[]",
-		about: "Exactly one of `diskimage` and `cloud-image`, and at least one of `flavor-name` and `min-ram`.",
-		fresh: func() poolLabel { return poolLabel{volumeGB: preset(int64(50))} },
-		fields: []field[poolLabel]{
-			text("name", func(l *poolLabel) *value[string] { return &l.name },
-				"One of `labels`.").needed(),
-			text("diskimage", func(l *poolLabel) *value[string] { return &l.image },
-				"One of the provider's `diskimages`."),
-			text("cloud-image", func(l *poolLabel) *value[string] { return &l.cloudImage },
-				"One of the provider's `cloud-images`."),
-			text("flavor-name", func(l *poolLabel) *value[string] { return &l.flavor },
-				"The name or id of the flavor; with `min-ram`, a part of the name."),
-			integer("min-ram", 0, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.minRAM },
-				"The least RAM in MiB; the smallest flavor that has it is taken."),
-			text("key-name", func(l *poolLabel) *value[string] { return &l.keyName },
-				"The key pair of servers."),
-			boolean("console-log", func(l *poolLabel) *value[bool] { return &l.consoleLog },
-				"Keep the end of the console of a node that failed."),
-			boolean("boot-from-volume", func(l *poolLabel) *value[bool] { return &l.bootFromVolume },
-				"Boot from a volume that is made from the image and deleted with the server."),
-			integer("volume-size", 1, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.volumeGB },
-				"The size of that volume in GB."),
-			entries("instance-properties", func(l *poolLabel) *value[[]entry] { return &l.properties },
-				"Metadata of servers."),
-			text("userdata", func(l *poolLabel) *value[string] { return &l.userdata },
-				"User data of servers."),
-			names("networks", func(l *poolLabel) *value[[]value[string]] { return &l.networks },
-				"The networks of servers, instead of those of the pool."),
-			tristate("host-key-checking", func(l *poolLabel) *value[bool] { return &l.hostKeyChecking },
-				"As in the pool, for this label alone; as the pool says unless it is given."),
-			nothing[poolLabel]("dynamic-instance-properties", "a node is launched before it is known whose request it will serve"),
-		},
+		title:  "providers[].pools[].labels[]",
+		about:  "Exactly one of `diskimage` and `cloud-image`, at least one of `flavor-name` and `min-ram`, and at most one of `key-name` and `public-key`.",
+		fresh:  func() poolLabel { return poolLabel{volumeGB: preset(int64(50))} },
+		fields: append(poolLabelSources(), poolLabelServers()...),
+	}
+}
+
+// poolLabelSources are what servers are made from.
+func poolLabelSources() []field[poolLabel] {
+	return []field[poolLabel]{
+		text("name", func(l *poolLabel) *value[string] { return &l.name },
+			"One of `labels`.").needed(),
+		text("diskimage", func(l *poolLabel) *value[string] { return &l.image },
+			"One of the provider's `diskimages`."),
+		text("cloud-image", func(l *poolLabel) *value[string] { return &l.cloudImage },
+			"One of the provider's `cloud-images`."),
+		text("flavor-name", func(l *poolLabel) *value[string] { return &l.flavor },
+			"The name or id of the flavor; with `min-ram`, a part of the name."),
+		integer("min-ram", 0, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.minRAM },
+			"The least RAM in MiB; the smallest flavor that has it is taken."),
+	}
+}
+
+// poolLabelServers are what servers are like.
+func poolLabelServers() []field[poolLabel] {
+	return []field[poolLabel]{
+		text("key-name", func(l *poolLabel) *value[string] { return &l.keyName },
+			"The key pair of servers, which is in the cloud already."),
+		text("public-key", func(l *poolLabel) *value[string] { return &l.publicKey },
+			"The SSH public key of servers, as in `id_ed25519.pub`. poold makes a key pair of its own of it in the cloud."),
+		boolean("console-log", func(l *poolLabel) *value[bool] { return &l.consoleLog },
+			"Keep the end of the console of a node that failed."),
+		boolean("boot-from-volume", func(l *poolLabel) *value[bool] { return &l.bootFromVolume },
+			"Boot from a volume that is made from the image and deleted with the server."),
+		integer("volume-size", 1, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.volumeGB },
+			"The size of that volume in GB."),
+		entries("instance-properties", func(l *poolLabel) *value[[]entry] { return &l.properties },
+			"Metadata of servers."),
+		names("tags", func(l *poolLabel) *value[[]value[string]] { return &l.tags },
+			"Tags of servers, for clouds whose compute API is 2.52 or newer."),
+		text("server-group", func(l *poolLabel) *value[string] { return &l.serverGroup },
+			"The name or id of the server group that servers are put in. It must exist."),
+		entries("scheduler-hints", func(l *poolLabel) *value[[]entry] { return &l.hints },
+			"What else the cloud's scheduler is told, as it is written."),
+		text("userdata", func(l *poolLabel) *value[string] { return &l.userdata },
+			"User data of servers."),
+		names("networks", func(l *poolLabel) *value[[]value[string]] { return &l.networks },
+			"The networks of servers, instead of those of the pool."),
+		tristate("host-key-checking", func(l *poolLabel) *value[bool] { return &l.hostKeyChecking },
+			"As in the pool, for this label alone; as the pool says unless it is given."),
+		nothing[poolLabel]("dynamic-instance-properties", "a node is launched before it is known whose request it will serve"),
 	}
 }

@@ -222,9 +222,10 @@ func (p *providerPool) resolve(in *provider) pool.Pool {
 func (l *poolLabel) resolve(in *providerPool) pool.LabelSpec {
 	out := pool.LabelSpec{
 		Name: l.name.v, DiskImage: l.image.v, CloudImage: l.cloudImage.v,
-		FlavorName: l.flavor.v, MinRAMMiB: l.minRAM.v, KeyName: l.keyName.v,
+		FlavorName: l.flavor.v, MinRAMMiB: l.minRAM.v, KeyName: l.keyName.v, PublicKey: strings.TrimSpace(l.publicKey.v),
 		ConsoleLog: l.consoleLog.v, BootFromVolume: l.bootFromVolume.v,
-		Properties: merged(l.properties), UserData: l.userdata.v,
+		Properties: merged(l.properties), UserData: l.userdata.v, Tags: texts(l.tags),
+		ServerGroup: l.serverGroup.v, SchedulerHints: merged(l.hints),
 		Networks: texts(in.networks), HostKeyChecking: in.hostKeyChecking.v,
 	}
 	if l.bootFromVolume.v {

@@ -105,7 +105,9 @@ type LabelSpec struct {
 	// name. See [Quota.Flavor].
 	FlavorName string
 	MinRAMMiB  int64
-	KeyName    string
+	// KeyName is a key pair that is in the cloud already, PublicKey one that
+	// poold brings there; at most one is set.
+	KeyName, PublicKey string
 	// ConsoleLog keeps the tail of the console of a node that failed.
 	ConsoleLog     bool
 	BootFromVolume bool
@@ -113,6 +115,12 @@ type LabelSpec struct {
 	// Properties are set as metadata of the server.
 	Properties map[string]string
 	UserData   string
+	// Tags are set on the server, which not every cloud can do.
+	Tags []string
+	// ServerGroup is the name or id of a server group; SchedulerHints is what
+	// else nova's scheduler is told.
+	ServerGroup    string
+	SchedulerHints map[string]string
 	// Networks are the label's own or else those of the pool.
 	Networks []string
 	// HostKeyChecking reads the host keys; without it an active node is
