@@ -20,14 +20,20 @@ type BatchSpec struct {
 	// Networks are names or ids; empty leaves it to the cloud.
 	Networks       []string
 	SecurityGroups []string
-	KeyName        string
-	UserData       string
+	// KeyName is a key pair that is there.
+	KeyName  string
+	UserData string
 	// Properties become metadata of each instance; they cannot replace the
 	// mark.
 	Properties     map[string]string
 	ConfigDrive    *bool
 	BootFromVolume bool
 	VolumeGB       int64
+	Tags           []string
+	// ServerGroup is the name or id of a server group that is there; Hints is
+	// what else the scheduler is told.
+	ServerGroup string
+	Hints       map[string]string
 }
 
 // Status is the state of an instance, as far as poold cares.
@@ -124,6 +130,14 @@ type Driver interface {
 type Console interface {
 	// Console returns the last lines of an instance's console.
 	Console(ctx context.Context, id string, lines int) (string, error)
+}
+
+// KeyPairer is the ability to bring public keys into a cloud.
+type KeyPairer interface {
+	// EnsureKeyPair makes a key pair of a public key, unless the cloud has one
+	// of that name, which comes from [KeyPairName]. It makes no call that it
+	// has made before, unless a create was refused since.
+	EnsureKeyPair(ctx context.Context, name, publicKey string) error
 }
 
 // Exposer is the ability to give instances floating IPs.

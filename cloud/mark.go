@@ -1,6 +1,8 @@
 package cloud
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"net/url"
 	"strconv"
@@ -71,6 +73,33 @@ func MarkOf(properties map[string]string) Mark {
 func (m Mark) Line() string {
 	return lineStart + "installation=" + url.QueryEscape(m.Installation) + " node=" + url.QueryEscape(m.Node) +
 		" provider=" + url.QueryEscape(m.Provider) + " revision=" + strconv.FormatInt(m.Revision, 10)
+}
+
+// keyPairStart begins the names of our key pairs, which carry nothing else;
+// keyPairSum is how many bytes of the key's hash end them.
+const (
+	keyPairStart = "poold-"
+	keyPairSum   = 8
+)
+
+// KeyPairName is what an installation calls the key pair of a public key. The
+// name follows from the key, so that one name never means two keys.
+func KeyPairName(installation, publicKey string) string {
+	words := strings.Fields(publicKey)
+	// The comment is not part of the key.
+	sum := sha256.Sum256([]byte(strings.Join(words[:min(2, len(words))], " ")))
+	return keyPairStart + installation + "-" + hex.EncodeToString(sum[:keyPairSum])
+}
+
+// KeyPairMark reads whose a key pair is from its name; of any other name it is
+// the zero mark.
+func KeyPairMark(name string) Mark {
+	rest, ok := strings.CutPrefix(name, keyPairStart)
+	installation, sum, found := strings.Cut(rest, "-")
+	if key, err := hex.DecodeString(sum); !ok || !found || err != nil || len(key) != keyPairSum {
+		return Mark{}
+	}
+	return Mark{Installation: installation}
 }
 
 // MarkIn reads a mark from such a line; of any other line it is the zero one.

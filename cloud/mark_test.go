@@ -25,6 +25,26 @@ func TestMarksSurvive(t *testing.T) {
 	})
 }
 
+// The comment of a public key is not the key, and a name is only read back as
+// ours if it is one that we could have given.
+func TestKeyPairNames(t *testing.T) {
+	name := KeyPairName("0abc", "ssh-ed25519 AAAA me@here")
+	if other := KeyPairName("0abc", " ssh-ed25519  AAAA"); other != name {
+		t.Errorf("the comment makes %s of %s", other, name)
+	}
+	if other := KeyPairName("0abc", "ssh-ed25519 AAAB me@here"); other == name {
+		t.Error("two keys have one name")
+	}
+	if got := KeyPairMark(name); got != (Mark{Installation: "0abc"}) {
+		t.Errorf("%s: got %+v", name, got)
+	}
+	for _, foreign := range []string{"", "lab-key", "poold-", "poold-0abc", "poold-0abc-", "poold-0abc-web", "x" + name, name + "00"} {
+		if got := KeyPairMark(foreign); got != (Mark{}) {
+			t.Errorf("%q: got %+v", foreign, got)
+		}
+	}
+}
+
 func TestWhatIsNotOursHasNoMark(t *testing.T) {
 	for _, line := range []string{"", "a floating IP", "poold", "pool installation=x", "poold installation=%zz"} {
 		if m := MarkIn(line); m != (Mark{}) {

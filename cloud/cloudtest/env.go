@@ -44,6 +44,17 @@ type Env struct {
 	FlavorID, ImageID, ImageName, Network string
 	// Floats says that an instance in Network needs a floating IP.
 	Floats bool
+	// ServerGroup is the name of a server group that is there, with its id.
+	ServerGroup, ServerGroupID string
+	// Tags says that instances can have tags, and Volumes that they can boot
+	// from volumes.
+	Tags, Volumes bool
+	// Look says what the cloud made an instance with.
+	Look func(id string) Made
+	// DropKeyPair deletes a key pair, if it is there.
+	DropKeyPair func(name string)
+	// Again opens another driver for the same installation.
+	Again func() cloud.Driver
 
 	// Gate is the gate that Driver was opened with.
 	Gate *Gate

@@ -20,6 +20,8 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"a list of changes shows what is new and what is gone", always, changes},
 		{"instances of others are counted, not shown", hasOther, othersAreHidden},
 		{"what cannot be made is invalid", always, invalidSpecs},
+		{"what an instance cannot be made with is refused by kind", always, refusedOptions},
+		{"a key pair is made once", hasKeyPairs, ownKeyPair},
 		{"facts are what a launch needs", always, facts},
 		{"an image is found by name and by id", hasImageName, findImage},
 		{"nothing is made under a context that has ended", always, endedContext},
@@ -43,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 			c.test(s)
 		})
 	}
+	RunOptions(t, open)
 }
 
 func always(*subject) bool         { return true }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,6 +18,7 @@ import (
 var (
 	_ cloud.Driver      = (*Driver)(nil)
 	_ cloud.Console     = (*Driver)(nil)
+	_ cloud.KeyPairer   = (*Driver)(nil)
 	_ cloud.Exposer     = (*Driver)(nil)
 	_ cloud.Sweeper     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
@@ -41,7 +43,9 @@ type Driver struct {
 	keystone     *keystone
 	client       *http.Client
 	base         *http.Transport
-	networks     networks
+	memory       memory
+	// looks counts the looks at the facts.
+	looks atomic.Int64
 }
 
 // Open reads clouds.yaml and returns a driver. It makes no call. Its errors

@@ -29,6 +29,8 @@ func rules() []rule {
 	return []rule{
 		{400, cloud.Compute, "quota exceeded", cloud.Quota},
 		{400, cloud.Compute, "no fixed ip addresses available", cloud.Capacity},
+		// It was there: other zones may do, and this one again later.
+		{400, cloud.Compute, "availability zone is not available", cloud.Capacity},
 		// The instance that the next page starts after is gone meanwhile.
 		{400, cloud.Compute, "marker [", cloud.Transient},
 		{400, "", "", cloud.Invalid},

@@ -6,14 +6,18 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"poold/cloud"
 	"poold/pool"
 )
 
 // Facts asks for flavors, zones and limits. What a region has no service for
-// is unlimited.
+// is unlimited. Flavors and zones are mostly known already.
 func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
+	if d.looks.Add(1)%refreshEvery == 0 {
+		d.memory.forget(flavorsKey, zonesKey)
+	}
 	f := cloud.Facts{Limits: pool.NoLimits()}
 	for _, read := range []func(context.Context, *cloud.Facts) error{
 		d.readFlavors, d.readZones, d.readComputeLimits, d.readNetworkQuota, d.readVolumeLimits,
@@ -25,11 +29,29 @@ func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
 	return f, nil
 }
 
+// The keys in memory of what launches are made from.
+const (
+	flavorsKey = "flavors"
+	zonesKey   = "zones"
+)
+
+// refreshEvery is with which look at the limits flavors and zones are asked
+// for again, though nothing speaks against what is known: new ones appear, but
+// rarely.
+const refreshEvery = 12
+
 func (d *Driver) readFlavors(ctx context.Context, f *cloud.Facts) error {
+	known, err := remembered(ctx, &d.memory, flavorsKey, d.askFlavors)
+	f.Flavors = slices.Clone(known)
+	return err
+}
+
+func (d *Driver) askFlavors(ctx context.Context) ([]pool.Flavor, error) {
+	found := []pool.Flavor{}
 	r := request{
 		service: cloud.Compute, method: http.MethodGet, path: "/flavors/detail", what: "list flavors",
 	}
-	return d.pages(ctx, r, func(body io.Reader) (string, error) {
+	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
 		var page struct {
 			Flavors []struct {
 				ID       string `json:"id"`
@@ -46,16 +68,24 @@ func (d *Driver) readFlavors(ctx context.Context, f *cloud.Facts) error {
 		}
 		for _, v := range page.Flavors {
 			if !v.Disabled {
-				f.Flavors = append(f.Flavors, pool.Flavor{
+				found = append(found, pool.Flavor{
 					ID: v.ID, Name: v.Name, Cores: v.VCPUs, RAMMiB: v.RAM, DiskGB: v.Disk,
 				})
 			}
 		}
 		return nextLink(page.Links), nil
 	})
+	return found, err
 }
 
 func (d *Driver) readZones(ctx context.Context, f *cloud.Facts) error {
+	known, err := remembered(ctx, &d.memory, zonesKey, d.askZones)
+	f.Zones = slices.Clone(known)
+	return err
+}
+
+func (d *Driver) askZones(ctx context.Context) ([]string, error) {
+	found := []string{}
 	var answer struct {
 		Zones []struct {
 			Name  string `json:"zoneName"`
@@ -69,10 +99,10 @@ func (d *Driver) readZones(ctx context.Context, f *cloud.Facts) error {
 	}, &answer)
 	for _, z := range answer.Zones {
 		if z.State.Available {
-			f.Zones = append(f.Zones, z.Name)
+			found = append(found, z.Name)
 		}
 	}
-	return err
+	return found, err
 }
 
 func (d *Driver) readComputeLimits(ctx context.Context, f *cloud.Facts) error {

@@ -5,6 +5,7 @@ package openstack
 import (
 	"context"
 	"crypto/rand"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
@@ -54,22 +55,62 @@ func newInstallation(t *testing.T) string {
 // The driver keeps its contract on a real OpenStack.
 func TestLabConformance(t *testing.T) {
 	inLab(t)
-	const name, region = "ci-r2", "RegionTwo"
-	cloudtest.Run(t, func(t *testing.T) cloudtest.Env {
+	cloudtest.Run(t, func(t *testing.T) cloudtest.Env { t.Helper(); return labEnv(t, "ci-r2", "RegionTwo") })
+}
+
+// Only the first region has volumes.
+func TestLabOptions(t *testing.T) {
+	inLab(t)
+	cloudtest.RunOptions(t, func(t *testing.T) cloudtest.Env {
 		t.Helper()
-		e := cloudtest.Env{
-			Installation: newInstallation(t), OtherInstallation: newInstallation(t),
-			ImageName: "lab-image", Network: "ci-net", Floats: true,
-			Gate: &cloudtest.Gate{}, Settle: labPause,
-		}
-		plain := openLab(t, name, e.OtherInstallation, cloud.Open{})
-		e.FlavorID, e.ImageID = labFacts(t, plain)
-		e.Other = plain
-		// Only ours: the other driver's calls are not to be counted.
-		own := fronted(t, name, region)
-		e.Sent, e.Inject = own.count, own.inject
-		e.Driver = openLab(t, name, e.Installation, e.Gate)
+		e := labEnv(t, "ci-r1", "RegionOne")
+		e.Volumes = true
 		return e
+	})
+}
+
+func labEnv(t *testing.T, name, region string) cloudtest.Env {
+	t.Helper()
+	e := cloudtest.Env{
+		Installation: newInstallation(t), OtherInstallation: newInstallation(t),
+		ImageName: "lab-image", Network: "ci-net", Floats: true,
+		Gate: &cloudtest.Gate{}, Settle: labPause, Tags: true,
+	}
+	plain := openLab(t, name, e.OtherInstallation, cloud.Open{})
+	e.FlavorID, e.ImageID = labFacts(t, plain)
+	e.Other = plain
+	labServerGroup(t, plain)
+	equip(t, &e, plain)
+	// Only ours: the other driver's calls are not to be counted.
+	own := fronted(t, name, region)
+	e.Sent, e.Inject = own.count, own.inject
+	e.Driver = openLab(t, name, e.Installation, e.Gate)
+	e.Again = func() cloud.Driver { return openLab(t, name, e.Installation, cloud.Open{}) }
+	return e
+}
+
+// labServerGroup makes a server group, and deletes it after the test.
+func labServerGroup(t *testing.T, d *Driver) {
+	t.Helper()
+	var made struct {
+		Group identified `json:"server_group"`
+	}
+	err := d.call(t.Context(), request{
+		service: cloud.Compute, method: http.MethodPost, path: "/os-server-groups", what: "create server group", changes: true,
+		in:           map[string]any{"server_group": map[string]any{"name": "apart", "policies": []string{"soft-anti-affinity"}}},
+		microversion: "2.15",
+	}, &made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := d.call(context.WithoutCancel(t.Context()), request{
+			service: cloud.Compute, method: http.MethodDelete, path: "/os-server-groups/{id}", id: made.Group.ID,
+			what: "delete server group", changes: true,
+		}, nil)
+		if err != nil {
+			t.Error(err)
+		}
 	})
 }
 

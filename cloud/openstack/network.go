@@ -10,22 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"poold/cloud"
 	"poold/pool"
 )
-
-// networks keeps what was asked of neutron once and does not change under a
-// running cloud. What was not found is asked for again.
-type networks struct {
-	mu sync.Mutex // guards what follows
-	// ids are network ids by name.
-	ids map[string]string
-	// external is nil until it was asked for.
-	external *externalNetworks
-}
 
 // externalNetworks is where floating IPs can come from.
 type externalNetworks struct {
@@ -36,83 +25,13 @@ type externalNetworks struct {
 	gateway string
 }
 
-func errNone(kind, name string) error { return fmt.Errorf("there is no %s %q", kind, name) }
-
-// looksLikeUUID tells an id from a name, so that an id needs no lookup.
-func looksLikeUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i, r := range s {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		hex := r >= '0' && r <= '9' || r >= 'a' && r <= 'f'
-		if dash != (r == '-') || !dash && !hex {
-			return false
-		}
-	}
-	return true
-}
-
-// networkIDs resolves names of networks.
-func (d *Driver) networkIDs(ctx context.Context, names []string) ([]string, error) {
-	ids := make([]string, 0, len(names))
-	for _, name := range names {
-		id, err := d.networkID(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
-func (d *Driver) networkID(ctx context.Context, name string) (string, error) {
-	if looksLikeUUID(name) {
-		return name, nil
-	}
-	d.networks.mu.Lock()
-	id, ok := d.networks.ids[name]
-	d.networks.mu.Unlock()
-	if ok {
-		return id, nil
-	}
-	r := request{
-		service: cloud.Network, method: http.MethodGet, path: "/v2.0/networks", what: "find network",
-		query: url.Values{"name": {name}, "fields": {"id"}},
-	}
-	var answer struct {
-		Networks []struct {
-			ID string `json:"id"`
-		} `json:"networks"`
-	}
-	if err := d.call(ctx, r, &answer); err != nil {
-		return "", err
-	}
-	switch len(answer.Networks) {
-	case 0:
-		return "", r.fail(cloud.Invalid, errNone("network", name))
-	case 1:
-	default:
-		return "", r.fail(cloud.Invalid, fmt.Errorf("there are %d networks %q: use an id", len(answer.Networks), name))
-	}
-	d.networks.mu.Lock()
-	defer d.networks.mu.Unlock()
-	if d.networks.ids == nil {
-		d.networks.ids = map[string]string{}
-	}
-	d.networks.ids[name] = answer.Networks[0].ID
-	return answer.Networks[0].ID, nil
-}
-
 // externals asks for the external networks and for the routers that lead to
 // them, once.
 func (d *Driver) externals(ctx context.Context) (*externalNetworks, error) {
-	d.networks.mu.Lock()
-	known := d.networks.external
-	d.networks.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
+	return remembered(ctx, &d.memory, "external networks", d.askExternals)
+}
+
+func (d *Driver) askExternals(ctx context.Context) (*externalNetworks, error) {
 	if ok, err := d.has(ctx, cloud.Network); !ok || err != nil {
 		return &externalNetworks{}, err
 	}
@@ -144,9 +63,6 @@ func (d *Driver) externals(ctx context.Context) (*externalNetworks, error) {
 		found.ids[n.Name] = n.ID
 	}
 	found.gateway = d.settings.gateway(found.ids, routers.Routers)
-	d.networks.mu.Lock()
-	defer d.networks.mu.Unlock()
-	d.networks.external = found
 	return found, nil
 }
 

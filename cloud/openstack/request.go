@@ -34,6 +34,9 @@ type request struct {
 	what string
 	// changes tells a call that changes something in the cloud.
 	changes bool
+	// microversion is of the compute API; "" is the oldest, which every cloud
+	// has.
+	microversion string
 }
 
 func (r *request) name() cloud.Call {
@@ -163,6 +166,9 @@ func (d *Driver) build(ctx context.Context, s *session, r *request) (*http.Reque
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "poold")
 	req.Header.Set("X-Auth-Token", s.token)
+	if r.microversion != "" {
+		req.Header.Set("OpenStack-API-Version", "compute "+r.microversion)
+	}
 	return req, nil
 }
 

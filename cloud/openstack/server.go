@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 
 	"poold/cloud"
@@ -12,19 +13,21 @@ import (
 // newServer is the body of POST /servers. What is empty is left out, which
 // leaves it to nova.
 type newServer struct {
-	Name           string            `json:"name"`
-	FlavorRef      string            `json:"flavorRef"`
-	ImageRef       string            `json:"imageRef,omitempty"`
-	MinCount       int               `json:"min_count,omitempty"`
-	MaxCount       int               `json:"max_count,omitempty"`
-	AZ             string            `json:"availability_zone,omitempty"`
-	KeyName        string            `json:"key_name,omitempty"`
-	UserData       string            `json:"user_data,omitempty"`
-	ConfigDrive    *bool             `json:"config_drive,omitempty"`
-	Metadata       map[string]string `json:"metadata"`
-	Networks       []networkRef      `json:"networks,omitempty"`
-	SecurityGroups []groupRef        `json:"security_groups,omitempty"`
-	Disks          []bootDisk        `json:"block_device_mapping_v2,omitempty"`
+	Name        string            `json:"name"`
+	FlavorRef   string            `json:"flavorRef"`
+	ImageRef    string            `json:"imageRef,omitempty"`
+	MinCount    int               `json:"min_count,omitempty"`
+	MaxCount    int               `json:"max_count,omitempty"`
+	AZ          string            `json:"availability_zone,omitempty"`
+	KeyName     string            `json:"key_name,omitempty"`
+	UserData    string            `json:"user_data,omitempty"`
+	ConfigDrive *bool             `json:"config_drive,omitempty"`
+	Metadata    map[string]string `json:"metadata"`
+	// Networks are []networkRef or the word "auto".
+	Networks       any        `json:"networks,omitempty"`
+	SecurityGroups []groupRef `json:"security_groups,omitempty"`
+	Disks          []bootDisk `json:"block_device_mapping_v2,omitempty"`
+	Tags           []string   `json:"tags,omitempty"`
 }
 
 type networkRef struct {
@@ -45,25 +48,64 @@ type bootDisk struct {
 	DeleteOnTermination bool   `json:"delete_on_termination"`
 }
 
-// Create asks nova once for all instances of a batch. Networks are looked up
-// before, once per name.
+// Create asks nova once for all instances of a batch. Networks and server
+// groups are looked up before, once per name.
 func (d *Driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 	const what = "create servers"
 	if spec.Count < 1 || spec.Mark.Installation != d.installation {
 		return &cloud.Error{Kind: cloud.Invalid, Op: what, Err: errors.New("a batch needs a count and our mark")}
 	}
-	ids, err := d.networkIDs(ctx, spec.Networks)
-	if err != nil {
+	r := request{
+		service: cloud.Compute, method: http.MethodPost, path: "/servers", what: what, changes: true,
+	}
+	if len(spec.Tags) > 0 {
+		r.microversion = tagsMicroversion
+	}
+	body := map[string]any{}
+	var err error
+	if body["server"], err = d.newServer(ctx, &spec); err != nil {
 		return named(what, err)
 	}
-	s := newServer{
+	if hints, err := d.hints(ctx, &spec); err != nil {
+		return named(what, err)
+	} else if len(hints) > 0 {
+		body["os:scheduler_hints"] = hints
+	}
+	r.in = body
+	// The answer names one server of many: the list names them all.
+	err = d.call(ctx, r, nil)
+	if kind := cloud.KindOf(err); kind == cloud.Invalid || kind == cloud.Capacity {
+		// Something of what the server was to be made of is no longer there.
+		d.memory.forget()
+	}
+	return err
+}
+
+// tagsMicroversion is the first one in which servers are made with tags.
+const tagsMicroversion = "2.52"
+
+// newServer puts the body of a server together.
+func (d *Driver) newServer(ctx context.Context, spec *cloud.BatchSpec) (*newServer, error) {
+	ids, err := d.networkIDs(ctx, spec.Networks)
+	if err != nil {
+		return nil, err
+	}
+	s := &newServer{
 		Name: spec.Name, FlavorRef: spec.FlavorID, ImageRef: spec.ImageID, AZ: spec.AZ,
-		KeyName: spec.KeyName, ConfigDrive: spec.ConfigDrive,
+		KeyName: spec.KeyName, ConfigDrive: spec.ConfigDrive, Tags: spec.Tags,
 		UserData: base64.StdEncoding.EncodeToString([]byte(spec.UserData)),
 		Metadata: spec.Mark.In(spec.Properties),
 	}
+	var networks []networkRef
 	for _, id := range ids {
-		s.Networks = append(s.Networks, networkRef{id})
+		networks = append(networks, networkRef{id})
+	}
+	switch {
+	case len(networks) > 0:
+		s.Networks = networks
+	case len(spec.Tags) > 0:
+		// From 2.37 on nova does not choose by itself.
+		s.Networks = "auto"
 	}
 	for _, g := range spec.SecurityGroups {
 		s.SecurityGroups = append(s.SecurityGroups, groupRef{g})
@@ -80,11 +122,19 @@ func (d *Driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 			VolumeSize: spec.VolumeGB, DeleteOnTermination: true,
 		}}
 	}
-	// The answer names one server of many: the list names them all.
-	return d.call(ctx, request{
-		service: cloud.Compute, method: http.MethodPost, path: "/servers",
-		in: map[string]any{"server": s}, what: what, changes: true,
-	}, nil)
+	return s, nil
+}
+
+// hints are what nova's scheduler is told.
+func (d *Driver) hints(ctx context.Context, spec *cloud.BatchSpec) (map[string]string, error) {
+	hints := map[string]string{}
+	maps.Copy(hints, spec.Hints)
+	if spec.ServerGroup == "" {
+		return hints, nil
+	}
+	id, err := d.serverGroupID(ctx, spec.ServerGroup)
+	hints["group"] = id
+	return hints, err
 }
 
 // Instance looks at one server.

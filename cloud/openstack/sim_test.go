@@ -1,7 +1,9 @@
 package openstack
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -66,7 +68,7 @@ func TestConformance(t *testing.T) {
 		t.Helper()
 		clock := inSim(t, sim.Config{
 			Images: []string{"noble"}, Build: sim.Always(2 * time.Second), Delete: sim.Always(2 * time.Second),
-			Floating: netip.MustParsePrefix("203.0.113.0/24"),
+			Floating: netip.MustParsePrefix("203.0.113.0/24"), Zones: []string{"az1", "az2"}, ServerGroups: []string{"apart"},
 		})
 		e := cloudtest.Env{
 			Installation: "ours", OtherInstallation: "theirs", ImageName: "noble", Network: "private", Floats: true,
@@ -74,6 +76,9 @@ func TestConformance(t *testing.T) {
 		}
 		other := open(t, e.OtherInstallation, cloud.Open{})
 		e.Other = other
+		e.Again = func() cloud.Driver { return open(t, e.Installation, cloud.Open{}) }
+		e.Tags, e.Volumes = true, true
+		equip(t, &e, other)
 		f := fronted(t, "sim", "RegionOne")
 		e.Sent, e.Inject = f.count, f.inject
 		e.Driver = open(t, e.Installation, e.Gate)
@@ -89,4 +94,70 @@ func TestConformance(t *testing.T) {
 		}
 		return e
 	})
+}
+
+// equip adds to an environment what the cloud says by itself, through a driver
+// whose calls are not counted.
+func equip(t *testing.T, e *cloudtest.Env, d *Driver) {
+	t.Helper()
+	e.Look = func(id string) cloudtest.Made { return made(t, d, id) }
+	e.DropKeyPair = func(name string) {
+		// It may not be there.
+		_ = d.call(context.WithoutCancel(t.Context()), request{
+			service: cloud.Compute, method: http.MethodDelete, path: "/os-keypairs/{id}", id: name, what: "delete key pair", changes: true,
+		}, nil)
+	}
+	var groups struct {
+		Groups []identified `json:"server_groups"`
+	}
+	r := request{service: cloud.Compute, method: http.MethodGet, path: "/os-server-groups", what: "list server groups"}
+	if err := d.call(t.Context(), r, &groups); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups.Groups {
+		if g.Name == "apart" {
+			e.ServerGroup, e.ServerGroupID = g.Name, g.ID
+		}
+	}
+}
+
+// made asks for all that nova tells of a server.
+func made(t *testing.T, d *Driver, id string) cloudtest.Made {
+	t.Helper()
+	var answer struct {
+		Server struct {
+			KeyName        string            `json:"key_name"`
+			SecurityGroups []identified      `json:"security_groups"`
+			Tags           []string          `json:"tags"`
+			ServerGroups   []string          `json:"server_groups"`
+			ConfigDrive    string            `json:"config_drive"`
+			Image          any               `json:"image"`
+			Metadata       map[string]string `json:"metadata"`
+			Volumes        []struct {
+				Dies bool `json:"delete_on_termination"`
+			} `json:"os-extended-volumes:volumes_attached"`
+		} `json:"server"`
+	}
+	err := d.call(t.Context(), request{
+		service: cloud.Compute, method: http.MethodGet, path: "/servers/{id}", id: id, what: "get server", microversion: "2.90",
+	}, &answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &answer.Server
+	m := cloudtest.Made{
+		KeyName: s.KeyName, Tags: s.Tags, ConfigDrive: s.ConfigDrive == "True", Properties: s.Metadata,
+		// A server without an image boots from its volume.
+		FromVolume: s.Image == "",
+	}
+	for _, v := range s.Volumes {
+		m.FromVolume = m.FromVolume && v.Dies
+	}
+	for _, g := range s.SecurityGroups {
+		m.SecurityGroups = append(m.SecurityGroups, g.Name)
+	}
+	if len(s.ServerGroups) == 1 {
+		m.ServerGroupID = s.ServerGroups[0]
+	}
+	return m
 }

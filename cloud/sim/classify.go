@@ -21,6 +21,9 @@ func (s *step) kind(f *CallError) cloud.Kind {
 	case 0:
 		return s.unanswered()
 	case statusBadRequest:
+		if strings.Contains(f.Message, "availability zone is not available") {
+			return cloud.Capacity
+		}
 		return cloud.Invalid
 	case statusForbidden:
 		return forbiddenKind(f)

@@ -41,8 +41,10 @@ type Cloud struct {
 	// placed is how many servers take up room on hosts.
 	placed int
 
-	keyPairs  map[string]KeyPair
-	groups    []SecurityGroup
+	keyPairs map[string]KeyPair
+	groups   []SecurityGroup
+	// together are the server groups, as they were made.
+	together  []ServerGroup
 	ports     map[string]*Port
 	portOf    map[string]*Port
 	floating  map[string]*FloatingIP
@@ -89,6 +91,9 @@ func New(cfg Config, now time.Time) *Cloud {
 	}
 	for _, name := range cfg.SecurityGroups {
 		c.groups = append(c.groups, SecurityGroup{ID: c.uuid(), Name: name})
+	}
+	for _, name := range cfg.ServerGroups {
+		c.together = append(c.together, ServerGroup{ID: c.uuid(), Name: name})
 	}
 	for _, name := range cfg.KeyPairs {
 		c.keyPairs[name] = KeyPair{Name: name}

@@ -70,6 +70,8 @@ type Config struct {
 	Flavors []pool.Flavor
 	// KeyPairs and SecurityGroups exist from the start; "default" always does.
 	KeyPairs, SecurityGroups []string
+	// ServerGroups are the names of server groups that exist.
+	ServerGroups []string
 	// Images are the names of active images that are there from the start.
 	Images []string
 	// Network is the name of the network that servers are in ("private"),

@@ -29,6 +29,9 @@ type ServerSpec struct {
 	Description string
 	// FromVolume boots from a volume made of the image.
 	FromVolume bool
+	Tags       []string
+	// GroupID is the server group, "" for none.
+	GroupID string
 }
 
 // The limits that Nova has for metadata.
@@ -102,6 +105,9 @@ func (c *Cloud) check(spec *ServerSpec) (pool.Flavor, error) {
 	}
 	if err := c.checkNetwork(spec); err != nil {
 		return pool.Flavor{}, err
+	}
+	if spec.GroupID != "" && !slices.ContainsFunc(c.together, func(g ServerGroup) bool { return g.ID == spec.GroupID }) {
+		return pool.Flavor{}, failf(statusBadRequest, "Instance group %s could not be found.", spec.GroupID)
 	}
 	return c.cfg.Flavors[i], checkMetadata(spec.Metadata)
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 var (
 	_ cloud.Driver      = (*Driver)(nil)
 	_ cloud.Console     = (*Driver)(nil)
+	_ cloud.KeyPairer   = (*Driver)(nil)
 	_ cloud.Exposer     = (*Driver)(nil)
 	_ cloud.Sweeper     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
@@ -40,6 +42,8 @@ type Driver struct {
 	token    string
 	expires  time.Time
 	networks []Network
+	// keyPairs are those that are known to be there.
+	keyPairs map[string]bool
 }
 
 // NewDriver returns a driver of a cloud for an installation.
@@ -162,16 +166,81 @@ func (d *Driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 	if err != nil {
 		return err
 	}
+	group, err := d.serverGroupID(ctx, what, spec.ServerGroup)
+	if err != nil {
+		return err
+	}
+	if group == "" {
+		group = spec.Hints["group"]
+	}
 	s := changing(what, cloud.Compute, "POST /servers", spec.Name)
-	return d.do(ctx, s, func(now time.Time) error {
+	err = d.do(ctx, s, func(now time.Time) error {
 		_, err := d.cloud.CreateServers(now, ServerSpec{
 			Name: spec.Name, Min: 1, Max: spec.Count, Flavor: spec.FlavorID, ImageID: spec.ImageID, Zone: spec.AZ,
 			KeyName: spec.KeyName, UserData: spec.UserData, Metadata: spec.Mark.In(spec.Properties),
 			Networks: networks, Groups: slices.Clone(spec.SecurityGroups),
 			ConfigDrive: spec.ConfigDrive != nil && *spec.ConfigDrive, FromVolume: spec.BootFromVolume,
+			Tags: slices.Clone(spec.Tags), GroupID: group,
 		})
 		return err
 	})
+	if kind := cloud.KindOf(err); kind == cloud.Invalid || kind == cloud.Capacity {
+		d.forgetAll()
+	}
+	return err
+}
+
+// EnsureKeyPair makes a key pair, unless there is one of its name.
+func (d *Driver) EnsureKeyPair(ctx context.Context, name, publicKey string) error {
+	const what = "create key pair"
+	if cloud.KeyPairMark(name).Installation != d.installation {
+		return &cloud.Error{Kind: cloud.Invalid, Op: what, Err: errors.New("a key pair needs a name with our mark")}
+	}
+	d.mu.Lock()
+	known := d.keyPairs[name]
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
+	err := d.do(ctx, changing(what, cloud.Compute, "POST /os-keypairs", name), func(time.Time) error {
+		return d.cloud.CreateKeyPair(KeyPair{Name: name, PublicKey: publicKey})
+	})
+	if err != nil && cloud.KindOf(err) != cloud.Conflict {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keyPairs == nil {
+		d.keyPairs = map[string]bool{}
+	}
+	d.keyPairs[name] = true
+	return nil
+}
+
+// forgetAll drops what was looked up, since a create was refused.
+func (d *Driver) forgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keyPairs, d.networks = nil, nil
+}
+
+// serverGroupID finds a server group by name or id.
+func (d *Driver) serverGroupID(ctx context.Context, what, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	var found []ServerGroup
+	err := d.do(ctx, reading(what, cloud.Compute, "GET /os-server-groups"), func(time.Time) error {
+		found = slices.DeleteFunc(d.cloud.ServerGroups(), func(g ServerGroup) bool { return g.Name != name && g.ID != name })
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(found) != 1 {
+		return "", &cloud.Error{Kind: cloud.Invalid, Op: what, Err: fmt.Errorf("there are %d server groups %q", len(found), name)}
+	}
+	return found[0].ID, nil
 }
 
 // networkIDs finds networks by name or id, asking once.

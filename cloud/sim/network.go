@@ -40,6 +40,9 @@ type FloatingIP struct {
 // SecurityGroup is a security group without rules.
 type SecurityGroup struct{ ID, Name string }
 
+// ServerGroup says how servers are to be spread over hosts.
+type ServerGroup struct{ ID, Name string }
+
 // KeyPair is a key that servers could be made with.
 type KeyPair struct{ Name, PublicKey string }
 
@@ -101,6 +104,13 @@ func (c *Cloud) SecurityGroups() []SecurityGroup {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.groups)
+}
+
+// ServerGroups returns the server groups there are.
+func (c *Cloud) ServerGroups() []ServerGroup {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.together)
 }
 
 // Ports returns the ports of one server, or all if it is "", by id.

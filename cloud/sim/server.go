@@ -32,6 +32,8 @@ type Server struct {
 	Description string
 	// FromVolume tells that it boots from a volume made of the image.
 	FromVolume bool
+	Tags       []string
+	GroupID    string
 	// Booted tells that it answers.
 	Booted               bool
 	Created, Updated     time.Time
@@ -89,6 +91,7 @@ func (s *server) at(t time.Time) (Server, bool) {
 		ID: s.id, Name: s.name, Metadata: s.spec.Metadata, Flavor: s.flavor, ImageID: s.spec.ImageID,
 		KeyName: s.spec.KeyName, Zone: s.zone, Cell: s.cell, Groups: s.spec.Groups, UserData: s.spec.UserData,
 		ConfigDrive: s.spec.ConfigDrive, FromVolume: s.spec.FromVolume, Description: s.spec.Description, Created: s.created, Updated: s.created,
+		Tags: s.spec.Tags, GroupID: s.spec.GroupID,
 		Status: "BUILD", Task: "scheduling",
 	}
 	happened := func(when time.Time) bool { return !when.IsZero() && !when.After(t) }

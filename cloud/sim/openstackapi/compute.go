@@ -12,10 +12,12 @@ import (
 
 // The microversions from which answers differ, as the number after "2.".
 const (
+	microKeyPairs     = 2
 	microDescription  = 19
 	microTags         = 26
 	microFlavor       = 47
 	microNetworks     = 37
+	microNewTags      = 52
 	microLocked       = 9
 	microTrusted      = 63
 	microServerGroups = 71
@@ -35,6 +37,7 @@ func computeOperations() map[string]func(*request) (answer, error) {
 		"GET/flavors/detail":       listFlavors,
 		"GET/limits":               showLimits,
 		"GET/os-availability-zone": listZones,
+		"GET/os-server-groups":     listServerGroups,
 		"GET/os-keypairs":          listKeyPairs,
 		"POST/os-keypairs":         createKeyPair,
 		"DELETE/os-keypairs/{id}":  deleteKeyPair,
@@ -96,7 +99,9 @@ type createRequest struct {
 		Networks     json.RawMessage   `json:"networks"`
 		Groups       []named           `json:"security_groups"`
 		BlockDevices []blockDevice     `json:"block_device_mapping_v2"`
+		Tags         []string          `json:"tags"`
 	} `json:"server"`
+	Hints map[string]any `json:"os:scheduler_hints"`
 }
 
 type named struct {
@@ -130,11 +135,16 @@ func createServers(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := body.strict(r.micro); err != nil {
+		return answer{}, err
+	}
 	asked := &body.Server
+	group, _ := body.Hints["group"].(string)
 	spec := sim.ServerSpec{
 		Name: asked.Name, Min: int(asked.MinCount), Max: int(asked.MaxCount), Flavor: fmt.Sprint(asked.FlavorRef),
 		ImageID: asked.ImageRef, Zone: asked.Zone, KeyName: asked.KeyName, UserData: asked.UserData,
 		Metadata: asked.Metadata, Networks: networks, ConfigDrive: asked.ConfigDrive,
+		Tags: asked.Tags, GroupID: group,
 	}
 	if r.micro < microDescription {
 		spec.Description = spec.Name
@@ -168,6 +178,30 @@ func createServers(r *request) (answer, error) {
 			"id": made[0].ID, "links": links, "OS-DCF:diskConfig": "MANUAL", "security_groups": groups, "adminPass": "sim",
 		}},
 	}, nil
+}
+
+// strict refuses what Nova's schema refuses of tags and hints.
+func (b *createRequest) strict(micro int) error {
+	invalid := func(field, why string) error {
+		return &sim.CallError{Status: http.StatusBadRequest, Message: "Invalid input for field/attribute " + field + ". " + why}
+	}
+	if len(b.Server.Tags) > 0 && micro < microNewTags {
+		return invalid("server", "Additional properties are not allowed ('tags' was unexpected)")
+	}
+	for i, t := range b.Server.Tags {
+		if strings.ContainsAny(t, ",/") {
+			return invalid(strconv.Itoa(i), fmt.Sprintf("Value: %[1]s. '%[1]s' does not match '^[^,/]*$'", t))
+		}
+	}
+	if group, given := b.Hints["group"]; given {
+		if text, is := group.(string); !is || strings.Count(text, "-") != 4 || len(text) != 36 {
+			return invalid("group", fmt.Sprintf("Value: %[1]v. '%[1]v' is not a 'uuid'", group))
+		}
+	}
+	if host, is := b.Hints["different_host"].(string); is && len(host) != 36 {
+		return invalid("different_host", fmt.Sprintf("Value: %[1]s. '%[1]s' is not valid under any of the given schemas", host))
+	}
+	return nil
 }
 
 // networks checks what Nova's schema asks, and returns the networks' ids.
@@ -210,6 +244,9 @@ func showServer(r *request) (answer, error) {
 	b := r.server(&s)
 	if r.micro >= microServerGroups {
 		b.ServerGroups = json.RawMessage("[]")
+		if s.GroupID != "" {
+			b.ServerGroups = json.RawMessage(`["` + s.GroupID + `"]`)
+		}
 	}
 	return ok(map[string]any{"server": b})
 }
@@ -276,6 +313,16 @@ func listZones(r *request) (answer, error) {
 	return ok(map[string]any{"availabilityZoneInfo": list})
 }
 
+func listServerGroups(r *request) (answer, error) {
+	list := []any{}
+	for _, g := range r.region.cloud.ServerGroups() {
+		list = append(list, map[string]any{
+			"id": g.ID, "name": g.Name, "policies": []string{"soft-anti-affinity"}, "members": []string{}, "metadata": map[string]string{},
+		})
+	}
+	return ok(map[string]any{"server_groups": list})
+}
+
 func keyPair(k sim.KeyPair) map[string]string {
 	return map[string]string{"name": k.Name, "public_key": k.PublicKey, "fingerprint": "00:00", "type": "ssh"}
 }
@@ -302,9 +349,17 @@ func createKeyPair(r *request) (answer, error) {
 	if err := r.region.cloud.CreateKeyPair(k); err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusCreated, body: map[string]any{"keypair": keyPair(k)}}, nil
+	return answer{status: r.since(microKeyPairs, http.StatusOK, http.StatusCreated), body: map[string]any{"keypair": keyPair(k)}}, nil
+}
+
+// since is one status before a microversion, and another from it on.
+func (r *request) since(micro, before, after int) int {
+	if r.micro < micro {
+		return before
+	}
+	return after
 }
 
 func deleteKeyPair(r *request) (answer, error) {
-	return answer{status: http.StatusNoContent}, r.region.cloud.DeleteKeyPair(r.path[1])
+	return answer{status: r.since(microKeyPairs, http.StatusAccepted, http.StatusNoContent)}, r.region.cloud.DeleteKeyPair(r.path[1])
 }

@@ -141,7 +141,8 @@ func (r *request) modernize(b *serverBody, s *sim.Server) {
 		}
 	}
 	if r.micro >= microTags {
-		b.Tags = &[]string{}
+		tags := append([]string{}, s.Tags...)
+		b.Tags = &tags
 	}
 	if r.micro >= microTrusted {
 		b.Certificates = null
