@@ -152,10 +152,47 @@ func (l *Launcher) spec(n *pool.Node, size int, revision int64) cloud.BatchSpec 
 			Installation: l.installation, Provider: l.provider.Name, Batch: n.Batch, Revision: revision,
 		},
 		Name: n.Batch, Count: size, FlavorID: n.FlavorID, ImageID: n.ImageID, AZ: n.AZ,
-		Networks: ls.Networks, SecurityGroups: pl.SecurityGroups, KeyName: ls.KeyName, UserData: ls.UserData,
+		Networks: ls.Networks, SecurityGroups: pl.SecurityGroups, KeyName: l.keyName(ls), UserData: ls.UserData,
 		Properties: ls.Properties, ConfigDrive: l.configDrive(ls),
 		BootFromVolume: ls.BootFromVolume, VolumeGB: ls.VolumeGB,
+		Tags: ls.Tags, ServerGroup: ls.ServerGroup, Hints: ls.SchedulerHints,
 	}
+}
+
+// keyName is the key pair of a label's instances, "" for none.
+func (l *Launcher) keyName(ls *pool.LabelSpec) string {
+	if ls.PublicKey == "" {
+		return ls.KeyName
+	}
+	return cloud.KeyPairName(l.installation, ls.PublicKey)
+}
+
+// ask brings the key pair of a batch into the cloud, if it is one of ours, and
+// then asks for the instances. An error in the first is never ambiguous, nor a
+// lack of quota: it says nothing about instances.
+func (l *Launcher) ask(ctx context.Context, n *pool.Node, spec cloud.BatchSpec) error {
+	if key := l.provider.Pool(n.Pool).Label(n.Label).PublicKey; key != "" {
+		if l.keyPairer == nil {
+			return &cloud.Error{Kind: cloud.Invalid, Op: "create key pair", Err: errors.New("the driver can make none")}
+		}
+		if err := l.keyPairer.EnsureKeyPair(ctx, spec.KeyName, key); err != nil {
+			return withoutKey(err)
+		}
+	}
+	return l.driver.Create(ctx, spec)
+}
+
+// withoutKey is what the error of a key pair means for the instances that
+// were to have it.
+func withoutKey(err error) error {
+	kind := cloud.KindOf(err)
+	if kind == cloud.Ambiguous {
+		kind = cloud.Transient
+	}
+	if kind == cloud.Quota {
+		kind = cloud.Invalid
+	}
+	return &cloud.Error{Kind: kind, Op: "create servers", RetryAfter: retryAfter(err), Err: err}
 }
 
 func (l *Launcher) configDrive(ls *pool.LabelSpec) *bool {
@@ -211,7 +248,8 @@ func (r *run) startLaunch(ctx context.Context, g launch, now time.Time) {
 		}
 		callCtx, cancel := call(ctx, g.lane)
 		defer cancel()
-		err = r.driver.Create(callCtx, r.spec(changes[0].After, len(changes), revision))
+		first := changes[0].After
+		err = r.ask(callCtx, first, r.spec(first, len(changes), revision))
 		return func(r *run, end time.Time) {
 			r.running.creates--
 			r.answer(b, err, end)
@@ -234,6 +272,11 @@ func (r *run) answer(b *batch, err error, now time.Time) {
 	}
 	if b.kind == cloud.Unauthorized {
 		r.refusedCredentials(err, now)
+	}
+	if b.kind == cloud.Invalid || b.kind == cloud.NotFound || b.kind == cloud.Capacity {
+		// A flavor, an image or a zone may have gone.
+		r.quota.doubtful = true
+		r.factsAgain(now)
 	}
 	r.log.Warn("create failed", zap.String("kind", string(b.kind)), zap.Int("size", b.size), zap.Error(err))
 }

@@ -54,9 +54,10 @@ type Launcher struct {
 	installation string
 	store        Store
 	driver       cloud.Driver
-	console      cloud.Console // nil if the driver cannot
-	exposer      cloud.Exposer // nil if the driver cannot
-	sweeper      cloud.Sweeper // nil if the driver cannot
+	console      cloud.Console   // nil if the driver cannot
+	keyPairer    cloud.KeyPairer // nil if the driver cannot
+	exposer      cloud.Exposer   // nil if the driver cannot
+	sweeper      cloud.Sweeper   // nil if the driver cannot
 	reacher      Reach
 	random       io.Reader
 	log          *zap.Logger
@@ -79,6 +80,7 @@ func New(cfg Config) (*Launcher, error) {
 		log: cfg.Log.With(zap.String("provider", cfg.Provider.Name)),
 	}
 	l.console, _ = cfg.Driver.(cloud.Console)
+	l.keyPairer, _ = cfg.Driver.(cloud.KeyPairer)
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
 	if l.reacher == nil {

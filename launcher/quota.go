@@ -28,6 +28,9 @@ type quota struct {
 	at          time.Time
 	foreign     pool.Resources
 	images      map[string]string
+	// doubtful says that a create was refused, so that an image may be gone
+	// though its id is known.
+	doubtful bool
 	// lowered is what a quota fault taught us at loweredAt.
 	lowered   *pool.Limits
 	loweredAt time.Time
@@ -62,15 +65,21 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 	q := &r.quota
 	q.busy, q.began, q.next = true, now, now.Add(factsEvery)
 	booked := r.booked(func(t *track) bool { return t.node.State != pool.NodePending })
-	images := maps.Clone(q.images)
+	images, doubtful := maps.Clone(q.images), q.doubtful
+	sure := images
+	if doubtful {
+		sure = nil
+	}
+	q.doubtful = false
 	r.spawn(ctx, func(ctx context.Context) effect {
 		facts, err := r.facts(ctx)
 		if err == nil {
-			images = r.findImages(ctx, images)
+			images = r.findImages(ctx, images, sure)
 		}
 		return func(r *run, end time.Time) {
 			r.quota.busy = false
 			if err != nil {
+				r.quota.doubtful = r.quota.doubtful || doubtful
 				r.factsFailed(err, end)
 				return
 			}
@@ -92,11 +101,18 @@ func (l *Launcher) facts(ctx context.Context) (cloud.Facts, error) {
 }
 
 // findImages resolves the images that are in the cloud already. An image that
-// cannot be looked up now keeps the id it had.
-func (l *Launcher) findImages(ctx context.Context, known map[string]string) map[string]string {
+// cannot be looked up now keeps the id it had; one that was found by its id,
+// and is surely there, is not looked for again. A name may mean another image
+// every time.
+func (l *Launcher) findImages(ctx context.Context, known, sure map[string]string) map[string]string {
 	found := make(map[string]string, len(l.provider.CloudImages))
 	for _, c := range l.provider.CloudImages {
-		id, err := l.findImage(ctx, cmp.Or(c.ID, c.ImageName, c.Name))
+		wanted := cmp.Or(c.ID, c.ImageName, c.Name)
+		if sure[c.Name] == wanted {
+			found[c.Name] = wanted
+			continue
+		}
+		id, err := l.findImage(ctx, wanted)
 		switch {
 		case err == nil:
 			found[c.Name] = id
