@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,6 +215,66 @@ func TestStolenKeyEndsTheWork(t *testing.T) {
 			t.Errorf("the work goes on: %v", context.Cause(ctx))
 		}
 	})
+}
+
+// Whoever waits for a key, or guards one, watches it also when etcd has
+// forgotten how the key came about, and does not ask again and again.
+func TestWaitingSurvivesCompaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mem := leased(t)
+		owner, _ := session(t, mem)
+		own := acquire(t, s, owner)
+		ctx, cancel := own.Context(t.Context())
+		defer cancel()
+		put := kv.Txn{Then: []kv.Op{kv.Put(DefaultPrefix+"/else", nil)}}
+		if _, _, err := mem.Commit(t.Context(), put); err != nil {
+			t.Fatal(err)
+		}
+		mem.BreakWatches()
+		if err := mem.Compact(mem.Revision()); err != nil {
+			t.Fatal(err)
+		}
+		counted := &counting{KV: mem}
+		waiter, _ := session(t, mem)
+		taken := make(chan error, 1)
+		go func() {
+			_, err := New(counted, "", zap.NewNop()).Acquire(t.Context(), waiter, "provider/p", "other")
+			taken <- err
+		}()
+		time.Sleep(time.Hour)
+		if n := counted.calls.Load(); n > 10 {
+			t.Errorf("%d calls in an hour of waiting", n)
+		}
+		if err := own.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-ctx.Done()
+		if err := <-taken; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// counting counts the calls of somebody who waits for a key.
+type counting struct {
+	kv.KV
+
+	calls atomic.Int64
+}
+
+func (c *counting) Commit(ctx context.Context, txn kv.Txn) (int64, bool, error) {
+	c.calls.Add(1)
+	return c.KV.Commit(ctx, txn)
+}
+
+func (c *counting) Get(ctx context.Context, key string) (kv.Item, error) {
+	c.calls.Add(1)
+	return c.KV.Get(ctx, key)
+}
+
+func (c *counting) List(ctx context.Context, prefix string) ([]kv.Item, int64, error) {
+	c.calls.Add(1)
+	return c.KV.List(ctx, prefix)
 }
 
 func TestAcquireGivesUp(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,11 +109,25 @@ func (s *Store) take(ctx context.Context, session *Session, key, peer string) (i
 	return 0, fmt.Errorf("the session is over: %w", pool.ErrNotOwner)
 }
 
+// look reads a key and the revision that it was read at: the one to watch it
+// from, for its own may have been compacted long ago.
+func (s *Store) look(ctx context.Context, key string) (kv.Item, int64, error) {
+	items, revision, err := s.kv.List(ctx, key)
+	if err != nil {
+		return kv.Item{}, 0, err
+	}
+	// The list is of every key that starts like this one.
+	if i := slices.IndexFunc(items, func(it kv.Item) bool { return it.Key == key }); i >= 0 {
+		return items[i], revision, nil
+	}
+	return kv.Item{}, revision, kv.ErrNotFound
+}
+
 // awaitRelease returns when a key may be free.
 func (s *Store) awaitRelease(ctx context.Context, key string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	it, err := s.kv.Get(ctx, key)
+	_, from, err := s.look(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {
 		return
 	}
@@ -120,7 +135,7 @@ func (s *Store) awaitRelease(ctx context.Context, key string) {
 		sleep(ctx, longestRetry)
 		return
 	}
-	for b := range s.kv.Watch(ctx, key, it.ModRevision) {
+	for b := range s.kv.Watch(ctx, key, from) {
 		if b.Err != nil {
 			sleep(ctx, firstRetry)
 			return
@@ -199,12 +214,12 @@ func (o *Ownership) guard(ctx context.Context) {
 			return
 		}
 		// The watch broke, maybe for compaction: what is there now?
-		it, err := o.store.kv.Get(ctx, o.key)
+		it, revision, err := o.store.look(ctx, o.key)
 		switch {
 		case errors.Is(err, kv.ErrNotFound), err == nil && it.CreateRevision != o.created:
 			o.lose()
 		case err == nil:
-			from = max(from, it.ModRevision)
+			from = revision
 		}
 	}
 }
