@@ -37,6 +37,7 @@ func (c *Cloud) Begin(now time.Time, call cloud.Call, names ...string) Verdict {
 	}
 	for _, f := range c.faults {
 		if f.ofCalls() && f.on(call) && f.matches(names) && f.strikes() {
+			c.tell(f)
 			c.apply(&f.Fault, &v)
 		}
 	}

@@ -93,6 +93,9 @@ type Config struct {
 	PageLimit int
 	// KeepDeleted is how long lists of changes show deleted servers (10 min).
 	KeepDeleted time.Duration
+	// Struck is told of every fault that happens; nil is nobody. It may not
+	// call the cloud.
+	Struck func(f Fault)
 }
 
 func (c Config) withDefaults() Config {

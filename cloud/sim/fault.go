@@ -116,6 +116,7 @@ func (c *Cloud) ClearFaults() {
 func (c *Cloud) take(kind FaultKind, names ...string) *Fault {
 	for _, f := range c.faults {
 		if f.Kind == kind && f.matches(names) && f.strikes() {
+			c.tell(f)
 			return &f.Fault
 		}
 	}
@@ -126,10 +127,17 @@ func (c *Cloud) take(kind FaultKind, names ...string) *Fault {
 func (c *Cloud) lasting(kind FaultKind, is func(f *Fault) bool) *Fault {
 	for _, f := range c.faults {
 		if f.Kind == kind && is(&f.Fault) {
+			c.tell(f)
 			return &f.Fault
 		}
 	}
 	return nil
+}
+
+func (c *Cloud) tell(f *armed) {
+	if c.cfg.Struck != nil {
+		c.cfg.Struck(f.Fault)
+	}
 }
 
 func (f *armed) matches(names []string) bool {
