@@ -188,7 +188,7 @@ func (r *run) bind(instances []cloud.Instance, began time.Time) {
 		}
 		byBatch[i.Mark.Batch] = append(byBatch[i.Mark.Batch], i)
 	}
-	for _, t := range r.view.byID {
+	for _, t := range r.view.nodes {
 		if t.inst.ID != "" {
 			if i := byID[t.inst.ID]; i != nil {
 				r.see(t, i, began)
