@@ -21,6 +21,12 @@ demo: ## poold with its own etcd and three simulated clouds
 test: ## all tests that need only Go; with the race detector where there is a C compiler
 	scripts/test ./...
 
+DECISIONS ?= 1000000
+
+.PHONY: sim
+sim: ## the simulator until DECISIONS (1000000) were made: hours, or minutes for fewer
+	go test ./test/sim -count=1 -timeout 0 -v -run 'TestSimulator$$' -decisions $(DECISIONS)
+
 .PHONY: test-lab
 test-lab: build ## against a real OpenStack on this machine (root on Debian; LAB_KEEP=1 leaves it up)
 	scripts/test-lab
