@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -33,7 +34,8 @@ type Config struct {
 	Installation string
 	// Gate stands in front of every call.
 	Gate cloud.Gate
-	Log  *zap.Logger
+	// Log may be nil for no log.
+	Log *zap.Logger
 }
 
 // Driver drives one region of one cloud.
@@ -46,6 +48,7 @@ type Driver struct {
 	memory       memory
 	// looks counts the looks at the facts.
 	looks atomic.Int64
+	log   *zap.Logger
 }
 
 // Open reads clouds.yaml and returns a driver. It makes no call. Its errors
@@ -59,14 +62,15 @@ func Open(c Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := cmp.Or(c.Log, zap.NewNop())
 	client := &http.Client{
 		Transport: &transport{base: base, gate: c.Gate},
 		// A redirect would be a second call, which the gate has not seen.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &Driver{
-		installation: c.Installation, settings: s, client: client, base: base,
-		keystone: &keystone{settings: s, client: client, log: c.Log},
+		installation: c.Installation, settings: s, client: client, base: base, log: log,
+		keystone: &keystone{settings: s, client: client, log: log},
 	}, nil
 }
 

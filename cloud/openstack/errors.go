@@ -45,6 +45,10 @@ func rules() []rule {
 
 		{404, cloud.Compute, `"itemnotfound"`, cloud.NotFound},
 		{404, cloud.Volume, `"itemnotfound"`, cloud.NotFound},
+		// Neutron has no such path: an extension that is not there says
+		// nothing about the thing that was asked for.
+		{404, cloud.Network, `"httpnotfound"`, cloud.Unclassified},
+		{404, cloud.Network, `"externalgatewayforfloatingipnotfound"`, cloud.Invalid},
 		{404, cloud.Network, `"neutronerror"`, cloud.NotFound},
 		{404, cloud.ImageService, "no image found with id", cloud.NotFound},
 		{404, cloud.ImageService, "failed to find image", cloud.NotFound},
@@ -63,6 +67,7 @@ func rules() []rule {
 		{411, "", "", cloud.Invalid},
 
 		{413, "", "quota", cloud.Quota},
+		{413, "", "request entity too large", cloud.Invalid}, // a proxy's bound
 		{413, cloud.ImageService, "", cloud.Invalid},
 		{413, "", "", cloud.RateLimited},
 		{415, "", "", cloud.Invalid},
@@ -78,6 +83,8 @@ func faults() []rule {
 	return []rule{
 		{text: "quota exceeded", kind: cloud.Quota},
 		{text: "exceeds available quota", kind: cloud.Quota},
+		{text: "exceeds allowed gigabytes quota", kind: cloud.Quota},
+		{text: "exceeded for quota", kind: cloud.Quota},
 		{text: "maximum number of ports exceeded", kind: cloud.Quota},
 		{text: "no valid host", kind: cloud.Capacity},
 		{text: "exceeded maximum number of retries", kind: cloud.Capacity},

@@ -2,50 +2,69 @@ package openstack
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"poold/cloud"
+	"poold/internal/golden"
 )
 
-// What real services say is understood. The answers were recorded from Zed.
-func TestClassifyRecordedReplies(t *testing.T) {
-	for _, c := range []struct {
-		reply   string
-		service cloud.Service
-		want    cloud.Kind
-	}{
-		{"keystone-401", cloud.Identity, cloud.Unauthorized},
-		{"nova-400-image", cloud.Compute, cloud.Invalid},
-		{"nova-400-marker", cloud.Compute, cloud.Transient},
-		{"nova-400-schema", cloud.Compute, cloud.Invalid},
-		{"nova-401", cloud.Compute, cloud.Unauthorized},
-		{"nova-403-policy", cloud.Compute, cloud.Unauthorized},
-		{"nova-403-quota", cloud.Compute, cloud.Quota},
-		{"nova-404", cloud.Compute, cloud.NotFound},
-		{"nova-404-no-path", cloud.Compute, cloud.Unclassified},
-		{"nova-409-building", cloud.Compute, cloud.Conflict},
-		{"nova-429", cloud.Compute, cloud.RateLimited},
-		{"neutron-404", cloud.Network, cloud.NotFound},
-		{"neutron-404-port", cloud.Network, cloud.NotFound},
-		{"neutron-409-quota", cloud.Network, cloud.Quota},
-		{"glance-400-format", cloud.ImageService, cloud.Invalid},
-		{"glance-403-owner", cloud.ImageService, cloud.Unauthorized},
-		{"glance-403-protected", cloud.ImageService, cloud.Conflict},
-		{"glance-404", cloud.ImageService, cloud.NotFound},
-		{"glance-404-delete", cloud.ImageService, cloud.NotFound},
-		{"glance-409-exists", cloud.ImageService, cloud.Conflict},
-		{"glance-409-sent", cloud.ImageService, cloud.Conflict},
-		{"cinder-404", cloud.Volume, cloud.NotFound},
-	} {
-		status, h, body := recorded(t, c.reply)
-		p := plan{call: cloud.Call{Service: c.service}, changes: true}
-		if got, _ := classify(p, status, h, body); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.reply, got, c.want)
-		}
+// What real services say is understood: each answer that was recorded, as one
+// to a call that reads and as one to a call that changes something, and each
+// fault of a server. The golden file is the table to read.
+func TestRecordedReplies(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "replies", "*.http"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no replies are recorded", err)
 	}
+	var table strings.Builder
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".http")
+		status, h, body := recorded(t, name)
+		if status == http.StatusOK {
+			fmt.Fprintf(&table, "%-34s fault %s\n", name, faultKind(recordedFault(t, name)))
+			continue
+		}
+		said, _, _ := strings.Cut(name, "-")
+		read, after := classify(plan{call: cloud.Call{Service: speaker(said)}}, status, h, body)
+		change, _ := classify(plan{call: cloud.Call{Service: speaker(said)}, changes: true}, status, h, body)
+		fmt.Fprintf(&table, "%-34s read %s, change %s", name, read, change)
+		if after > 0 {
+			fmt.Fprintf(&table, ", after %v", after)
+		}
+		table.WriteString("\n")
+	}
+	golden.Equal(t, filepath.Join("testdata", "replies.golden"), table.String())
+}
+
+// speaker is the service that a recorded answer came from. What a proxy says
+// it says of any service.
+func speaker(name string) cloud.Service {
+	return map[string]cloud.Service{
+		"keystone": cloud.Identity, "nova": cloud.Compute, "neutron": cloud.Network,
+		"glance": cloud.ImageService, "cinder": cloud.Volume,
+		"nginx": cloud.Compute, "haproxy": cloud.Compute,
+	}[name]
+}
+
+// recordedFault is the fault of a server that was recorded in status ERROR.
+func recordedFault(t *testing.T, name string) string {
+	t.Helper()
+	_, _, body := recorded(t, name)
+	var answer struct {
+		Server server `json:"server"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Server.Fault.Message == "" {
+		t.Fatalf("%s: there is no fault in it (%v)", name, err)
+	}
+	return answer.Server.Fault.Message
 }
 
 // Answers that the lab does not give, in the words of the services' source.
@@ -69,6 +88,7 @@ func TestClassifyOtherReplies(t *testing.T) {
 		{"an image beyond the quota", cloud.ImageService, true, 413, "Image storage quota exceeded", cloud.Quota},
 		{"an image too large for a proxy", cloud.ImageService, true, 413, "<h1>413 Request Entity Too Large</h1>", cloud.Invalid},
 		{"a proxy that has lost its backend's path", cloud.ImageService, true, 404, "The requested URL /v2/images was not found", cloud.Unclassified},
+		{"a page too large for a proxy", cloud.Compute, true, 413, "<h1>413 Request Entity Too Large</h1>", cloud.Invalid},
 		{"a redirect", cloud.Compute, false, 302, "", cloud.Unclassified},
 	} {
 		p := plan{call: cloud.Call{Service: c.service}, changes: c.changes}
@@ -79,15 +99,7 @@ func TestClassifyOtherReplies(t *testing.T) {
 }
 
 func TestFaultKind(t *testing.T) {
-	_, _, body := recorded(t, "nova-200-no-valid-host")
-	var answer struct {
-		Server server `json:"server"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Fatal(err)
-	}
 	for text, want := range map[string]cloud.Kind{
-		answer.Server.Fault.Message: cloud.Capacity,
 		"Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures":                     cloud.Capacity,
 		"Build of instance x aborted: VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded: Quota exceeded": cloud.Quota,
 		"Build of instance x aborted: Failed to allocate the network(s), not rescheduling.":                                 cloud.Transient,
@@ -135,5 +147,28 @@ func TestMessageQuotesNoSecrets(t *testing.T) {
 	}
 	if long := message([]byte(strings.Repeat("ü", maxMessage))); len(long) > maxMessage+len("…") {
 		t.Errorf("a message has %d bytes", len(long))
+	}
+}
+
+// What the table does not have is seen by whoever keeps it.
+func TestAnAnswerNotUnderstoodIsLogged(t *testing.T) {
+	newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/compute/servers/") {
+			replay(t, w, "nginx-404")
+			return
+		}
+		replay(t, w, "nova-404")
+	})
+	core, logs := observer.New(zap.WarnLevel)
+	d, err := Open(Config{Cloud: "sim", Installation: "ours", Gate: cloud.Open{}, Log: zap.New(core)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	if _, err := d.Instance(t.Context(), "an-id"); cloud.KindOf(err) != cloud.Unclassified {
+		t.Errorf("a proxy's own page means %v", err)
+	}
+	if n := logs.FilterMessage("answer not understood").Len(); n != 1 {
+		t.Errorf("%d complaints about an answer that is not in the table, want 1", n)
 	}
 }

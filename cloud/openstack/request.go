@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"poold/cloud"
 )
 
@@ -132,7 +134,12 @@ func (d *Driver) sendAs(ctx context.Context, s *session, r *request) (*http.Resp
 	if err != nil {
 		return nil, r.unread(err) // it is in memory already
 	}
-	return nil, refusal(r, resp, body)
+	err = refusal(r, resp, body)
+	if cloud.KindOf(err) == cloud.Unclassified {
+		// Not in the table: whoever keeps the table should hear of it.
+		d.log.Warn("answer not understood", zap.String("operation", r.name().Operation), zap.Error(err))
+	}
+	return nil, err
 }
 
 // build makes the HTTP request of r, with the plan that the transport needs.
