@@ -210,7 +210,9 @@ func (d *decider) equip(o *slot) {
 		return
 	}
 	o.flavor, o.known = p.quota.Flavor(o.spec)
-	o.resources = pool.Resources{Instances: 1, Cores: o.flavor.Cores, RAMMiB: o.flavor.RAMMiB, Ports: 1}
+	o.resources = pool.Resources{
+		Instances: 1, Cores: o.flavor.Cores, RAMMiB: o.flavor.RAMMiB, Ports: int64(max(1, len(o.spec.Networks))),
+	}
 	if o.slice.conf.AutoFloatingIP {
 		o.resources.FloatingIPs = 1
 	}

@@ -346,7 +346,7 @@ func tellRecord(t *testing.T) *world {
 		}}
 		s := &p.Pools[0]
 		s.AutoFloatingIP, s.Attributes = true, map[string]string{"executor-zone": "z"}
-		s.Labels = []pool.LabelSpec{{Name: "small", DiskImage: "deb", FlavorName: "s2", BootFromVolume: true, VolumeGB: 50}}
+		s.Labels = []pool.LabelSpec{{Name: "small", DiskImage: "deb", FlavorName: "s2", BootFromVolume: true, VolumeGB: 50, Networks: []string{"front", "back"}}}
 	}))
 	w.request("a", "small")
 	w.pass("no upload yet")
@@ -361,7 +361,7 @@ func tellRecord(t *testing.T) *world {
 	want := pool.Node{
 		V: 1, ID: "n001", Provider: "east", Pool: "main", Label: "small", State: pool.NodePending, Since: start, Created: start,
 		Reason: n.Reason, Cloud: "east-cloud", Region: "r1", FlavorID: "f2", Flavor: "s2",
-		Resources: pool.Resources{Instances: 1, Cores: 2, RAMMiB: 2048, Volumes: 1, VolumeGB: 50, FloatingIPs: 1, Ports: 1},
+		Resources: pool.Resources{Instances: 1, Cores: 2, RAMMiB: 2048, Volumes: 1, VolumeGB: 50, FloatingIPs: 1, Ports: 2},
 		Image:     "deb", Build: "b2", ImageID: "new",
 		Connection: pool.Connection{Type: "ssh", Port: 2222, Username: "zuul", PythonPath: "auto"},
 		Attributes: map[string]string{"executor-zone": "z"},

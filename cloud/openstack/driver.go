@@ -49,6 +49,10 @@ type Driver struct {
 	// looks counts the looks at the facts.
 	looks atomic.Int64
 	log   *zap.Logger
+	// plainQuota says that neutron tells limits without their use; volumes are
+	// cinder's limits as last heard.
+	plainQuota atomic.Bool
+	volumes    atomic.Pointer[absolute]
 }
 
 // Open reads clouds.yaml and returns a driver. It makes no call. Its errors

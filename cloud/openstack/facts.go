@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+
+	"go.uber.org/zap"
 
 	"poold/cloud"
 	"poold/pool"
@@ -114,15 +117,27 @@ func (d *Driver) readComputeLimits(ctx context.Context, f *cloud.Facts) error {
 	return err
 }
 
+// readVolumeLimits reads cinder's. That cinder says nothing is no reason to
+// launch nothing: most labels have no volumes, and for the others what was
+// heard last is believed.
 func (d *Driver) readVolumeLimits(ctx context.Context, f *cloud.Facts) error {
 	if ok, err := d.has(ctx, cloud.Volume); !ok || err != nil {
 		return err
 	}
 	answer := absolute{"maxTotalVolumes": pool.Unlimited, "maxTotalVolumeGigabytes": pool.Unlimited}
 	err := d.readLimits(ctx, cloud.Volume, "/limits", answer)
+	if err != nil {
+		d.log.Warn("cinder's limits are not known", zap.Error(err))
+		known := d.volumes.Load()
+		if known == nil {
+			return nil
+		}
+		answer = *known
+	}
+	d.volumes.Store(&answer)
 	f.Limits.Volumes, f.Used.Volumes = answer["maxTotalVolumes"], answer["totalVolumesUsed"]
 	f.Limits.VolumeGB, f.Used.VolumeGB = answer["maxTotalVolumeGigabytes"], answer["totalGigabytesUsed"]
-	return err
+	return nil
 }
 
 // absolute are the limits of nova and cinder, with the use beside each.
@@ -140,8 +155,7 @@ func (d *Driver) readLimits(ctx context.Context, service cloud.Service, path str
 	}, &answer)
 }
 
-// readNetworkQuota reads neutron's quota with its use, an extension that not
-// every cloud has.
+// readNetworkQuota reads neutron's quota with its use.
 func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
 	if ok, err := d.has(ctx, cloud.Network); !ok || err != nil {
 		return err
@@ -150,6 +164,20 @@ func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
 	if err != nil {
 		return err
 	}
+	if !d.plainQuota.Load() {
+		err := d.readQuotaDetails(ctx, s.project, f)
+		if kind := cloud.KindOf(err); kind != cloud.NotFound && kind != cloud.Unclassified {
+			return err
+		}
+	}
+	// Details are an extension, and an extension that is not there does not
+	// come while a process lives.
+	err = d.readPlainQuota(ctx, s.project, f)
+	d.plainQuota.Store(err == nil)
+	return err
+}
+
+func (d *Driver) readQuotaDetails(ctx context.Context, project string, f *cloud.Facts) error {
 	type detail struct {
 		Limit    int64 `json:"limit"`
 		Used     int64 `json:"used"`
@@ -158,13 +186,10 @@ func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
 	var answer struct {
 		Quota map[string]detail `json:"quota"`
 	}
-	err = d.call(ctx, request{
-		service: cloud.Network, method: http.MethodGet, path: "/v2.0/quotas/{id}/details.json", id: s.project,
+	err := d.call(ctx, request{
+		service: cloud.Network, method: http.MethodGet, path: "/v2.0/quotas/{id}/details.json", id: project,
 		what: "get network quota",
 	}, &answer)
-	if kind := cloud.KindOf(err); kind == cloud.NotFound || kind == cloud.Unclassified {
-		return nil // the extension is not there
-	}
 	if q, ok := answer.Quota["port"]; ok {
 		f.Limits.Ports, f.Used.Ports = q.Limit, q.Used+q.Reserved
 	}
@@ -172,6 +197,63 @@ func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
 		f.Limits.FloatingIPs, f.Used.FloatingIPs = q.Limit, q.Used+q.Reserved
 	}
 	return err
+}
+
+// readPlainQuota reads the limits alone, and counts what a limit is of.
+func (d *Driver) readPlainQuota(ctx context.Context, project string, f *cloud.Facts) error {
+	var answer struct {
+		Quota map[string]int64 `json:"quota"`
+	}
+	err := d.call(ctx, request{
+		service: cloud.Network, method: http.MethodGet, path: "/v2.0/quotas/{id}", id: project, what: "get network quota",
+	}, &answer)
+	if kind := cloud.KindOf(err); kind == cloud.NotFound || kind == cloud.Unclassified {
+		return nil // no quotas at all
+	}
+	for _, q := range []struct {
+		name, path  string
+		limit, used *int64
+	}{
+		{"port", "/v2.0/ports", &f.Limits.Ports, &f.Used.Ports},
+		{"floatingip", "/v2.0/floatingips", &f.Limits.FloatingIPs, &f.Used.FloatingIPs},
+	} {
+		limit, ok := answer.Quota[q.name]
+		if err != nil || !ok || limit < 0 {
+			continue // there is nothing to count for
+		}
+		*q.limit = limit
+		*q.used, err = d.count(ctx, project, q.path)
+	}
+	return err
+}
+
+// count counts the project's own entries of one of neutron's lists.
+func (d *Driver) count(ctx context.Context, project, path string) (int64, error) {
+	var n int64
+	r := request{
+		service: cloud.Network, method: http.MethodGet, path: path, what: "count use",
+		query: url.Values{"fields": {"id"}, "project_id": {project}},
+	}
+	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
+		var page map[string]json.RawMessage
+		if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&page); err != nil {
+			return "", err
+		}
+		name := strings.TrimPrefix(path, "/v2.0/")
+		var all []struct{}
+		var links []link
+		if err := json.Unmarshal(page[name], &all); err != nil {
+			return "", err
+		}
+		n += int64(len(all))
+		if more := page[name+"_links"]; more != nil {
+			if err := json.Unmarshal(more, &links); err != nil {
+				return "", err
+			}
+		}
+		return nextLink(links), nil
+	})
+	return n, err
 }
 
 // has tells whether the region has a service.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func newStub(t *testing.T, more string, services http.HandlerFunc) *stub {
     compute_endpoint_override: %[1]s/compute
     image_endpoint_override: %[1]s/image/v2
     network_endpoint_override: %[1]s/network/v2.0
-%[2]s`, server.URL, more))
+%[2]s`, server.URL, strings.ReplaceAll(more, "STUB", server.URL)))
 	return s
 }
 
