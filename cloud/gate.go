@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -19,7 +20,7 @@ const (
 	Object       Service = "object"
 )
 
-// Lane is the urgency of a call. Lower lanes go first.
+// Lane is the urgency of a call. Lower lanes go first, but none waits for ever.
 type Lane int
 
 // The lanes, most urgent first.
@@ -82,6 +83,15 @@ type Gate interface {
 	// caller makes exactly one call and then reports its outcome by leave,
 	// exactly once.
 	Enter(ctx context.Context, call Call) (leave func(Outcome), err error)
+}
+
+// NoTurn is the kind of an error of [Gate.Enter]: a call whose time was up
+// before its turn came is nobody's failure.
+func NoTurn(err error) Kind {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return RateLimited
+	}
+	return Transient
 }
 
 // Open is a gate that lets everything pass. The zero value is ready to use.

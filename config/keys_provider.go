@@ -112,7 +112,8 @@ func providerOwnKeys() []field[provider] {
 		text("region-name", func(p *provider) *value[string] { return &p.region },
 			"The region; that of clouds.yaml unless it is given."),
 		interval("rate", func(p *provider) *value[time.Duration] { return &p.rate },
-			"The time between two API calls of one service, so `0.1` is ten calls a second; `0` is no limit."),
+			"The time between two API calls of one service, so `0.1` is ten calls a second; `0` is no limit of ours. "+
+				"A cloud that takes less is found out from its refusals."),
 		seconds("boot-timeout", 1, func(p *provider) *value[time.Duration] { return &p.bootTimeout },
 			"How long a node may take from active until its host keys are read."),
 		seconds("launch-timeout", 1, func(p *provider) *value[time.Duration] { return &p.launchTimeout },

@@ -90,8 +90,9 @@ func New(cfg Config) (*Launcher, error) {
 }
 
 // callBound ends a call that the cloud, or the queue for its rate limit, never
-// lets through. It is generous because waiting for one's turn is normal.
-const callBound = 10 * time.Minute
+// lets through. It is generous because waiting for one's turn is normal, and
+// longer than a cloud may make us pause.
+const callBound = 15 * time.Minute
 
 // call bounds one call to the cloud and gives it its lane.
 func call(ctx context.Context, lane cloud.Lane) (context.Context, context.CancelFunc) {

@@ -7,45 +7,64 @@ import (
 )
 
 const (
-	// slowdown is what remains of the rate after the cloud refused a call.
-	slowdown = 0.7
-	// slowest is the least that repeated refusals leave of the rate.
-	slowest = 1.0 / 16
-	// recovery is how much of the full rate comes back per second without a
-	// refusal.
+	// cautious is how many calls a second are tried before it is known what
+	// the cloud takes. Beyond boundless a second there is no limit that matters.
+	cautious, boundless rate.Limit = 10, 1000
+	// slowest is the least that refusals leave of the rate.
+	slowest rate.Limit = 0.1
+	// A burst is what burstTime at the rate would let through, but no more than
+	// burstMax.
+	burstTime = 500 * time.Millisecond
+	burstMax  = 5
+	// A refusal leaves slowdownMost of a rate that was still growing, and
+	// slowdownFull of the configured one, which somebody had a reason for. Of a
+	// rate that was learned it leaves slowdownLeast; if it was refused within
+	// seenTime, slowdownSeen of what was seen to pass, if that is in between.
+	slowdownMost, slowdownLeast, slowdownFull, slowdownSeen = 0.5, 0.8, 0.95, 0.9
+
+	seenTime = 30 * time.Second
+	// holdTime is how long the rate stays as it is after a refusal. Then each
+	// call that passes adds recovery of what the rate was when it was refused.
+	holdTime = 2 * time.Minute
 	recovery = 0.01
 	// defaultPause is how long to stop when the cloud refused a call without
-	// saying for how long.
-	defaultPause = time.Second
+	// saying for how long. It doubles while nothing passes, up to patientPause.
+	defaultPause, patientPause = time.Second, time.Minute
 	// longestPause bounds what a cloud may ask for: a broken header must not
 	// stop a provider for a day.
 	longestPause = 10 * time.Minute
-	// slowAgain is how soon after one slowdown another may follow: the calls
-	// that were under way together are refused together, for one reason.
-	slowAgain = time.Second
 )
 
 // bucket is the arithmetic of a limiter: when may the next call be made? It is
 // not safe for concurrent use.
+//
+// It learns what the cloud takes. As long as nothing was refused the rate grows
+// by one with each call that passes, from cautious up to the configured one.
+// After a refusal it is lower than what was refused, bursts are over, and it
+// grows slowly, so that in the long run few calls are refused.
 type bucket struct {
 	tokens *rate.Limiter
-	// full is the configured rate; rate.Inf for none.
-	full rate.Limit
-	// share is what is used of it, between slowest and 1.
-	share       float64
-	shareAt     time.Time
+	// full is the configured rate, rate.Inf for none; rate is what is used now.
+	full, rate rate.Limit
+	// refused is the rate that was refused last, 0 if nothing is known to be too
+	// fast.
+	refused rate.Limit
+	// slowedAt is when the rate was lowered last; passed is how many calls
+	// passed since, ownPause the last pause that we chose since one did.
 	slowedAt    time.Time
+	passed      int
+	ownPause    time.Duration
 	pausedUntil time.Time
 }
 
 // newBucket makes an empty bucket. An interval of 0 does not limit.
-func newBucket(interval time.Duration, burst int, now time.Time) *bucket {
+func newBucket(interval time.Duration, now time.Time) *bucket {
 	full := rate.Inf
 	if interval > 0 {
 		full = rate.Every(interval)
 	}
-	b := &bucket{tokens: rate.NewLimiter(full, burst), full: full, share: 1, shareAt: now}
-	b.tokens.AllowN(now, burst)
+	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, slowedAt: now}
+	b.set(now, min(full, cautious))
 	return b
 }
 
@@ -55,7 +74,6 @@ func (b *bucket) take(now time.Time) time.Duration {
 	if wait := b.pausedUntil.Sub(now); wait > 0 {
 		return wait
 	}
-	b.recover(now)
 	r := b.tokens.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait > 0 {
@@ -64,37 +82,92 @@ func (b *bucket) take(now time.Time) time.Duration {
 	return wait
 }
 
+// empty takes all tokens, in full and in part.
+func (b *bucket) empty(now time.Time) {
+	b.tokens = rate.NewLimiter(0, 0)
+	b.set(now, b.rate)
+}
+
 // pause stops everything until at least d from now.
 func (b *bucket) pause(now time.Time, d time.Duration) {
-	if d <= 0 {
-		d = defaultPause
-	}
-	until := now.Add(min(d, longestPause))
-	if until.After(b.pausedUntil) {
+	if until := now.Add(min(d, longestPause)); until.After(b.pausedUntil) {
 		b.pausedUntil = until
 	}
 }
 
-// slow lowers the rate because the cloud refused a call.
-func (b *bucket) slow(now time.Time) {
-	b.recover(now)
-	if b.full == rate.Inf || now.Sub(b.slowedAt) < slowAgain {
-		return
+// choosePause returns how long to stop after a refusal, as the cloud asked or,
+// if it did not, longer and longer. What pauses that others chose are over does
+// not count.
+func (b *bucket) choosePause(now time.Time, asked time.Duration) time.Duration {
+	if asked > 0 {
+		return asked
 	}
-	b.slowedAt = now
-	b.set(now, max(slowest, b.share*slowdown))
+	if !now.Before(b.pausedUntil) {
+		b.ownPause = min(max(defaultPause, 2*b.ownPause), patientPause)
+	}
+	return b.ownPause
 }
 
-// recover raises the rate by what the time since the last look is worth.
-func (b *bucket) recover(now time.Time) {
-	elapsed := now.Sub(b.shareAt)
-	if b.share >= 1 || elapsed < time.Second {
-		return
+// pass learns from a call that the cloud took.
+func (b *bucket) pass(now time.Time) {
+	b.passed++
+	b.ownPause = 0
+	switch {
+	case b.rate >= b.full:
+	case b.refused == 0:
+		b.set(now, b.rate+1)
+	case now.Sub(b.slowedAt) >= holdTime:
+		b.set(now, b.rate+recovery*b.refused)
 	}
-	b.set(now, min(1, b.share+recovery*elapsed.Seconds()))
 }
 
-func (b *bucket) set(now time.Time, share float64) {
-	b.share, b.shareAt = share, now
-	b.tokens.SetLimitAt(now, rate.Limit(float64(b.full)*share))
+// refuse learns from a call that was sent at a time and refused as one too
+// many. One that was sent before the rate was lowered says nothing about the
+// rate since, and neither does one after which nothing had passed: that a cloud
+// takes nothing at all is a matter of pauses.
+func (b *bucket) refuse(now, sent time.Time) {
+	if b.refused != 0 && (sent.Before(b.slowedAt) || b.passed == 0) {
+		return
+	}
+	used := min(b.rate, boundless)
+	since := now.Sub(b.slowedAt)
+	left := slowdownLeast * used
+	switch {
+	case b.refused == 0 && b.rate < b.full:
+		left = slowdownMost * used
+	case b.refused == 0:
+		left = slowdownFull * used
+	case since < seenTime:
+		seen := rate.Limit(float64(b.passed) / max(1, since.Seconds()))
+		left = min(left, max(slowdownSeen*seen, slowdownMost*used))
+	}
+	b.refused, b.slowedAt, b.passed = used, now, 0
+	b.set(now, max(min(slowest, b.full), left))
+}
+
+// relearn takes over a rate that another bucket learned.
+func (b *bucket) relearn(now time.Time, learned rate.Limit) {
+	b.refused, b.slowedAt, b.passed = learned, now, 0
+	b.set(now, max(min(slowest, b.full), min(learned, b.full)))
+}
+
+// set changes the rate. The full rate is reached by what passed, so that
+// nothing is known to be too fast any more.
+func (b *bucket) set(now time.Time, r rate.Limit) {
+	full := min(b.full, boundless)
+	if r >= full {
+		r, b.refused = b.full, 0
+	}
+	b.rate = r
+	burst := 1
+	if b.refused == 0 {
+		burst = burstOf(r)
+	}
+	b.tokens.SetLimitAt(now, r)
+	b.tokens.SetBurstAt(now, burst)
+}
+
+// burstOf is how many calls may go at once after idling.
+func burstOf(r rate.Limit) int {
+	return int(max(1, min(burstMax, float64(r)*burstTime.Seconds())))
 }

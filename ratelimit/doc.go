@@ -5,14 +5,14 @@
 // an empty bucket, so that a new owner of a provider does not add its burst to
 // the old one's.
 //
-// The queue has lanes. A lane is a head start, not a class: a call of lane 2
-// stands behind one of lane 0 unless it came two head starts earlier. So urgent
-// calls go first, and no lane can starve another for longer than the lanes
-// between them are worth.
+// The queue has lanes. The most urgent one goes first, but each bears only so
+// many turns of others while somebody waits in it, so that none starves.
 //
-// When the cloud says that there were too many calls, the limiter stops for as
-// long as the cloud asked, goes on at a lower rate, and climbs back slowly. It
-// never repeats a call.
+// A limiter does not trust the rate that it was told to be what the cloud takes.
+// It begins carefully, becomes bolder with each call that passes, and when the
+// cloud says that there were too many calls it stops for as long as the cloud
+// asked, goes on at a lower rate, and climbs back slowly. It never repeats a
+// call.
 //
 // The package does no I/O. The arithmetic takes the time as an argument; only
 // run.go reads the clock.

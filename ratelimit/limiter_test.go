@@ -3,37 +3,43 @@ package ratelimit
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 )
 
 // TestNeverMoreThanBurstPlusRateTimesWindow holds I6 at the bucket, with
-// refusals and pauses at random moments.
+// refusals, pauses, answers and takeovers at random moments. A takeover is a
+// bucket that starts empty when the other has just stopped.
 func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		interval := time.Duration(rapid.IntRange(1, 2000).Draw(t, "interval ms")) * time.Millisecond
-		burst := rapid.IntRange(1, 20).Draw(t, "burst")
+		burst := burstOf(rate.Every(interval))
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		b := newBucket(interval, burst, now)
+		b := newBucket(interval, now)
 		var calls []time.Time
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			switch rapid.IntRange(0, 11).Draw(t, "what") {
 			case 0:
-				b.slow(now)
+				b.refuse(now, now.Add(-time.Duration(rapid.IntRange(0, 2000).Draw(t, "sent ms ago"))*time.Millisecond))
 			case 1:
 				b.pause(now, time.Duration(rapid.IntRange(0, 5000).Draw(t, "pause ms"))*time.Millisecond)
 			case 2, 3:
-				now = now.Add(time.Duration(rapid.IntRange(0, 10_000).Draw(t, "idle ms")) * time.Millisecond)
+				now = now.Add(time.Duration(rapid.IntRange(0, 200_000).Draw(t, "idle ms")) * time.Millisecond)
+			case 4:
+				b.empty(now)
+			case 5:
+				b = newBucket(interval, now)
 			default:
 				if wait := b.take(now); wait > 0 {
 					now = now.Add(wait)
 				} else {
 					calls = append(calls, now)
+					b.pass(now)
 				}
 			}
 		}
@@ -50,77 +56,92 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 }
 
 func TestABucketStartsEmpty(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
-	if wait := newBucket(time.Second, 5, now).take(now); wait != time.Second {
+	b := newBucket(time.Second, now)
+	if wait := b.take(now); wait != time.Second {
 		t.Errorf("the first call waits %v, want 1s", wait)
+	}
+	now = now.Add(time.Minute)
+	b.empty(now)
+	if wait := b.take(now); wait != time.Second {
+		t.Errorf("the first call after emptying waits %v, want 1s", wait)
 	}
 }
 
-func TestUrgentCallsGoFirstAndNoneStarves(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := New(time.Second, 1)
-		var mu sync.Mutex
-		var order []string
-		call := func(name string, lane int) {
-			go func() {
-				if err := l.Wait(t.Context(), lane); err != nil {
-					t.Error(err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				order = append(order, name)
-			}()
-			synctest.Wait()
+// As nodepool's rate means it: seconds between calls. Only where that is less
+// than what a human would notice, some calls go at once after idle times.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	for interval, want := range map[time.Duration]int{
+		10 * time.Second: 1, time.Second: 1, 500 * time.Millisecond: 1, 250 * time.Millisecond: 2,
+		100 * time.Millisecond: 5, time.Millisecond: 5,
+	} {
+		if got := burstOf(rate.Every(interval)); got != want {
+			t.Errorf("at a call every %v %d go at once, want %d", interval, got, want)
 		}
-		call("sweep", 2)
-		call("delete", 0)
-		// From now on one delete a second comes and goes: as many as there are
-		// tokens. The sweep waits its two head starts and no longer.
-		for range 10 {
-			time.Sleep(time.Second)
-			call("delete", 0)
-		}
-		time.Sleep(time.Minute)
-		mu.Lock()
-		defer mu.Unlock()
-		if at := slices.Index(order, "sweep"); at < 5 || at > 7 {
-			t.Errorf("the sweep went as number %d of %v", at, order)
-		}
-	})
+	}
 }
 
-func TestARefusalStopsEverythingAndSlowsDown(t *testing.T) {
+// The calls that were under way together are refused together, for one reason.
+func TestRefusalsOfOneMomentCountOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for interval, want := range map[time.Duration]rate.Limit{0: 5.5, 100 * time.Millisecond: 9.5} {
+		b := newBucket(interval, now)
+		b.pass(now)
+		for range 20 {
+			b.refuse(now.Add(time.Second), now)
+		}
+		if b.rate != want {
+			t.Errorf("configured %v: 20 refusals of one moment leave a rate of %v, want %v", interval, b.rate, want)
+		}
+	}
+}
+
+// What a cloud asks for is obeyed in full, as long as it is credible.
+func TestPause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := New(100*time.Millisecond, 1)
-		start := time.Now()
-		l.Refused(7 * time.Second)
-		l.Refused(2 * time.Second) // a shorter one does not shorten the first
-		if err := l.Wait(t.Context(), 0); err != nil {
-			t.Fatal(err)
-		}
-		if d := time.Since(start); d < 7*time.Second {
-			t.Errorf("went on after %v, the cloud asked for 7s", d)
-		}
-		start = time.Now()
-		for range 10 {
+		l := New(time.Millisecond, []int{1})
+		for _, c := range []struct{ asked, want time.Duration }{
+			{7 * time.Second, 7 * time.Second},
+			{0, time.Second},
+			{0, 2 * time.Second}, // again, and nothing has passed
+			{-time.Hour, 4 * time.Second},
+			{24 * 365 * time.Hour, longestPause},
+		} {
+			start := time.Now()
+			told := l.Refused(start, c.asked)
+			l.Pause(time.Millisecond) // a shorter one does not shorten the first
 			if err := l.Wait(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if d := time.Since(start); d < 1200*time.Millisecond || d > 1500*time.Millisecond {
-			t.Errorf("ten calls took %v, want about 1.3s at 70 to 80 %% of the rate", d)
-		}
-		time.Sleep(time.Minute)
-		l.bucket.take(time.Now())
-		if l.bucket.share != 1 {
-			t.Errorf("after a quiet minute the rate is %v of the full one", l.bucket.share)
+			if d := time.Since(start); d != c.want || told != c.want {
+				t.Errorf("asked for %v, went on after %v and said %v, want %v", c.asked, d, told, c.want)
+			}
 		}
 	})
 }
 
+// What was learned before is not learned again, and never beyond what is
+// configured.
+func TestRelearn(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, c := range []struct{ learned, want rate.Limit }{{3, 3}, {50, 10}, {0, slowest}} {
+		b := newBucket(100*time.Millisecond, now)
+		b.relearn(now, c.learned)
+		if b.rate != c.want {
+			t.Errorf("learned %v, goes on at %v, want %v", c.learned, b.rate, c.want)
+		}
+	}
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := New(time.Hour, 1)
+		l := New(time.Hour, []int{1})
 		gone := errors.New("no longer the owner")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
@@ -130,7 +151,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		if err := <-done; !errors.Is(err, gone) {
 			t.Errorf("got %v, want the context's cause", err)
 		}
-		if l.queue.Len() != 0 {
+		if l.queue.len() != 0 {
 			t.Error("the call that gave up still stands in the queue")
 		}
 		l.timer.Stop()

@@ -1,83 +1,83 @@
 package ratelimit
 
-import (
-	"container/heap"
-	"time"
-)
-
-// headStart is what one lane is worth in time.
-const headStart = 3 * time.Second
+import "slices"
 
 // waiter is one call in the queue.
 type waiter struct {
-	// due orders the queue: when the call came, plus its lane's handicap.
-	due time.Time
-	// seq orders calls of the same moment by arrival.
-	seq   uint64
-	index int
 	// turn is closed when the call may be made.
 	turn chan struct{}
 }
 
-// queue is a heap of waiters, the first to go on top.
-type queue struct {
+// lane is the calls of one urgency, in the order in which they came.
+type lane struct {
 	waiters []*waiter
-	seq     uint64
+	// patience is how many turns others may have while somebody waits here,
+	// passed how many they had since this lane's last.
+	patience, passed int
 }
 
-// add puts a new call into its place.
-func (q *queue) add(now time.Time, lane int) *waiter {
-	q.seq++
-	w := &waiter{due: now.Add(time.Duration(lane) * headStart), seq: q.seq, turn: make(chan struct{})}
-	heap.Push(q, w)
+func (l *lane) overdue() int { return l.passed - l.patience }
+
+// queue is the calls that wait for their turn, by lane, the most urgent first.
+type queue struct{ lanes []lane }
+
+func newQueue(patience []int) queue {
+	q := queue{lanes: make([]lane, len(patience))}
+	for i, p := range patience {
+		q.lanes[i].patience = p
+	}
+	return q
+}
+
+// add puts a new call at the end of its lane.
+func (q *queue) add(lane int) *waiter {
+	w := &waiter{turn: make(chan struct{})}
+	l := &q.lanes[lane]
+	l.waiters = append(l.waiters, w)
 	return w
 }
 
-// remove takes a call out of the queue, wherever it stands; it does nothing if
-// the call has left already.
-func (q *queue) remove(w *waiter) {
-	if w.index >= 0 {
-		heap.Remove(q, w.index)
+// remove takes a call out of its lane; it does nothing if the call has left
+// already.
+func (q *queue) remove(lane int, w *waiter) {
+	l := &q.lanes[lane]
+	if i := slices.Index(l.waiters, w); i >= 0 {
+		l.waiters = slices.Delete(l.waiters, i, i+1)
+	}
+	if len(l.waiters) == 0 {
+		l.passed = 0
 	}
 }
 
-// next takes the first call out of the queue, which must not be empty.
+// next takes out the call whose turn it is: the first of the lane whose
+// patience is exceeded the most, or else of the most urgent one. It returns
+// nil if nobody waits.
 func (q *queue) next() *waiter {
-	w, _ := heap.Pop(q).(*waiter)
-	return w
-}
-
-// Len is part of heap.Interface.
-func (q *queue) Len() int { return len(q.waiters) }
-
-// Less is part of heap.Interface.
-func (q *queue) Less(i, j int) bool {
-	a, b := q.waiters[i], q.waiters[j]
-	if !a.due.Equal(b.due) {
-		return a.due.Before(b.due)
+	var turn *lane
+	for i := range q.lanes {
+		l := &q.lanes[i]
+		if len(l.waiters) == 0 {
+			continue
+		}
+		if turn == nil || l.overdue() >= 0 && l.overdue() > turn.overdue() {
+			turn = l
+		}
+		l.passed++
 	}
-	return a.seq < b.seq
-}
-
-// Swap is part of heap.Interface.
-func (q *queue) Swap(i, j int) {
-	q.waiters[i], q.waiters[j] = q.waiters[j], q.waiters[i]
-	q.waiters[i].index, q.waiters[j].index = i, j
-}
-
-// Push is part of heap.Interface.
-func (q *queue) Push(x any) {
-	w, _ := x.(*waiter)
-	w.index = len(q.waiters)
-	q.waiters = append(q.waiters, w)
-}
-
-// Pop is part of heap.Interface.
-func (q *queue) Pop() any {
-	last := len(q.waiters) - 1
-	w := q.waiters[last]
-	q.waiters[last] = nil
-	q.waiters = q.waiters[:last]
-	w.index = -1
+	if turn == nil {
+		return nil
+	}
+	w := turn.waiters[0]
+	turn.waiters[0] = nil
+	turn.waiters, turn.passed = turn.waiters[1:], 0
 	return w
+}
+
+// len is how many calls wait.
+func (q *queue) len() int {
+	n := 0
+	for i := range q.lanes {
+		n += len(q.lanes[i].waiters)
+	}
+	return n
 }

@@ -18,10 +18,11 @@ type Limiter struct {
 }
 
 // New returns a limiter that lets one call through per interval, after idle
-// times up to burst at once; an interval of 0 does not limit. Its bucket
-// starts empty.
-func New(interval time.Duration, burst int) *Limiter {
-	return &Limiter{bucket: newBucket(interval, max(1, burst), time.Now())}
+// times a few at once; an interval of 0 does not limit. Its bucket starts
+// empty. There is a lane for each of the patiences, the most urgent first:
+// while somebody waits in a lane, about so many calls of others may pass.
+func New(interval time.Duration, patience []int) *Limiter {
+	return &Limiter{bucket: newBucket(interval, time.Now()), queue: newQueue(patience)}
 }
 
 // Wait blocks until a call of the lane may be made, or until ctx ends, whose
@@ -31,7 +32,7 @@ func (l *Limiter) Wait(ctx context.Context, lane int) error {
 		return context.Cause(ctx)
 	}
 	l.mu.Lock()
-	w := l.queue.add(time.Now(), lane)
+	w := l.queue.add(lane)
 	l.dispatch()
 	l.mu.Unlock()
 	select {
@@ -39,20 +40,30 @@ func (l *Limiter) Wait(ctx context.Context, lane int) error {
 		return nil
 	case <-ctx.Done():
 		l.mu.Lock()
-		l.queue.remove(w)
+		l.queue.remove(lane, w)
 		l.mu.Unlock()
 		return context.Cause(ctx)
 	}
 }
 
-// Refused says that the cloud refused a call as one too many: everything stops
-// for as long as it asked (0: it did not say) and goes on slower.
-func (l *Limiter) Refused(retryAfter time.Duration) {
+// Passed says that the cloud took a call. It makes the limiter bolder.
+func (l *Limiter) Passed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket.pass(time.Now())
+}
+
+// Refused says that the cloud refused a call, sent at a time, as one too many:
+// everything stops for as long as it asked (0: it did not say) and goes on
+// slower. It returns for how long.
+func (l *Limiter) Refused(sent time.Time, retryAfter time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	l.bucket.slow(now)
-	l.bucket.pause(now, retryAfter)
+	l.bucket.refuse(now, sent)
+	d := l.bucket.choosePause(now, min(retryAfter, longestPause))
+	l.bucket.pause(now, d)
+	return d
 }
 
 // Pause stops everything for a time without slowing down afterwards: another
@@ -63,10 +74,26 @@ func (l *Limiter) Pause(d time.Duration) {
 	l.bucket.pause(time.Now(), d)
 }
 
+// Empty takes all tokens: somebody else may just have spent as many. What was
+// learned and the pause remain.
+func (l *Limiter) Empty() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket.empty(time.Now())
+}
+
+// Rate returns how many calls a second are let through now, infinitely many if
+// there is no limit; and whether the cloud taught us that it takes no more.
+func (l *Limiter) Rate() (perSecond float64, learned bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return float64(l.bucket.rate), l.bucket.refused != 0
+}
+
 // dispatch lets through whoever may go now and sets the timer for the next.
 // It is called with mu held.
 func (l *Limiter) dispatch() {
-	for l.queue.Len() > 0 {
+	for l.queue.len() > 0 {
 		if wait := l.bucket.take(time.Now()); wait > 0 {
 			l.wake(wait)
 			return

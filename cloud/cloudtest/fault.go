@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"context"
 	"errors"
 
 	"poold/cloud"
@@ -96,18 +97,22 @@ func (s *subject) sent() int {
 func gateRefuses(s *subject) {
 	s.list(cloud.ListMark{}) // so that the refused call is not the first
 	sent := s.sent()
-	why := errors.New("not now")
-	s.Gate.refuse(why)
 	spec := s.spec(1)
-	_, lookErr := s.Driver.Instance(s.t.Context(), newUUID())
-	for what, err := range map[string]error{
-		"create": s.Driver.Create(s.t.Context(), spec),
-		"delete": s.Driver.Delete(s.t.Context(), newUUID()),
-		"look":   lookErr,
+	for why, kind := range map[error]cloud.Kind{
+		errors.New("not now"):    cloud.Transient,
+		context.DeadlineExceeded: cloud.RateLimited,
 	} {
-		s.is(what, err, cloud.Transient)
-		if !errors.Is(err, why) {
-			s.t.Errorf("%s: got %v, which does not say why", what, err)
+		s.Gate.refuse(why)
+		_, lookErr := s.Driver.Instance(s.t.Context(), newUUID())
+		for what, err := range map[string]error{
+			"create": s.Driver.Create(s.t.Context(), spec),
+			"delete": s.Driver.Delete(s.t.Context(), newUUID()),
+			"look":   lookErr,
+		} {
+			s.is(what, err, kind)
+			if !errors.Is(err, why) {
+				s.t.Errorf("%s: got %v, which does not say why", what, err)
+			}
 		}
 	}
 	s.Gate.refuse(nil)

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,12 +47,67 @@ func TestARefusalStopsEveryService(t *testing.T) {
 		g := New(Config{Provider: "p", Log: zaptest.NewLogger(t), Registerer: reg})
 		call(t, g, cloud.Network, cloud.Outcome{Status: 200})
 		call(t, g, cloud.Compute, cloud.Outcome{Status: 429, Kind: cloud.RateLimited, RetryAfter: 30 * time.Second})
-		if d := call(t, g, cloud.Network, cloud.Outcome{Status: 200}); d != 30*time.Second {
-			t.Errorf("the network service went on after %v, want 30s", d)
+		paused := time.Now()
+		var wg sync.WaitGroup
+		for _, s := range []cloud.Service{cloud.Network, cloud.Compute, cloud.Object} { // the last is new
+			wg.Go(func() {
+				call(t, g, s, cloud.Outcome{Status: 200})
+				if d := time.Since(paused).Truncate(time.Second); d != 30*time.Second {
+					t.Errorf("%s went on after %v, want 30s", s, d)
+				}
+			})
+		}
+		wg.Wait()
+		if d := call(t, g, cloud.Volume, cloud.Outcome{Status: 200}); d > 100*time.Millisecond {
+			t.Errorf("a service waits %v for its first call after the pause", d)
 		}
 		got := testutil.ToFloat64(g.metrics.calls.WithLabelValues("compute", "GET /things/{id}", "rate-limited"))
 		if got != 1 {
 			t.Errorf("%v refusals counted, want 1", got)
+		}
+	})
+}
+
+// What a limiting proxy or an overloaded service says is obeyed like a 429; other
+// failures are no reason to go slower.
+func TestWhatIsARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			o    cloud.Outcome
+			want time.Duration
+		}{
+			{cloud.Outcome{Status: 429, Kind: cloud.RateLimited}, time.Second},
+			{cloud.Outcome{Status: 413, Kind: cloud.RateLimited, RetryAfter: 3 * time.Second}, 3 * time.Second},
+			{cloud.Outcome{Status: 503, Kind: cloud.Ambiguous, RetryAfter: 3 * time.Second}, 3 * time.Second},
+			{cloud.Outcome{Status: 503, Kind: cloud.Transient}, time.Second},
+			{cloud.Outcome{Status: 413, Kind: cloud.Quota}, 0},
+			{cloud.Outcome{Status: 500, Kind: cloud.Transient}, 0},
+			{cloud.Outcome{Kind: cloud.Ambiguous}, 0},
+			{cloud.Outcome{Status: 404, Kind: cloud.NotFound}, 0},
+		} {
+			g := New(Config{Provider: "p", Log: zaptest.NewLogger(t)})
+			call(t, g, cloud.Compute, cloud.Outcome{Status: 200})
+			call(t, g, cloud.Compute, c.o)
+			if d := call(t, g, cloud.Compute, cloud.Outcome{Status: 200}).Truncate(time.Second); d != c.want {
+				t.Errorf("after %+v the next call waits %v, want %v", c.o, d, c.want)
+			}
+		}
+	})
+}
+
+// A new owner starts with empty buckets and with what the cloud taught.
+func TestResetEmptiesAndRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Config{Provider: "p", Interval: 100 * time.Millisecond, Log: zaptest.NewLogger(t)})
+		call(t, g, cloud.Compute, cloud.Outcome{Status: 429, Kind: cloud.RateLimited, RetryAfter: 30 * time.Second})
+		g.Reset()
+		if d := call(t, g, cloud.Compute, cloud.Outcome{Status: 200}); d < 30*time.Second {
+			t.Errorf("a reset shortened the pause to %v", d)
+		}
+		time.Sleep(time.Minute)
+		g.Reset()
+		if d := call(t, g, cloud.Compute, cloud.Outcome{Status: 200}); d.Round(time.Millisecond) != 105*time.Millisecond {
+			t.Errorf("the first call after a reset waits %v, want 105ms at a little less than the rate", d)
 		}
 	})
 }

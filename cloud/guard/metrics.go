@@ -14,7 +14,14 @@ type metrics struct {
 	calls   *prometheus.CounterVec
 	seconds prometheus.ObserverVec
 	waits   prometheus.ObserverVec
+	waiting *prometheus.GaugeVec
+	rate    *prometheus.GaugeVec
+	// pausedUntil is of the whole provider.
+	pausedUntil prometheus.Gauge
 }
+
+// milli is how many milliseconds a second has.
+const milli = 1000
 
 func newMetrics(reg prometheus.Registerer, provider string) *metrics {
 	f, curry := promauto.With(reg), prometheus.Labels{"provider": provider}
@@ -33,6 +40,18 @@ func newMetrics(reg prometheus.Registerer, provider string) *metrics {
 			Help:    "Time that calls waited for their turn under the rate limit, by lane (0 is the most urgent).",
 			Buckets: []float64{.001, .01, .1, .5, 1, 5, 10, 30, 60, 300},
 		}, []string{"provider", "service", "lane"}).MustCurryWith(curry),
+		waiting: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_cloud_waiting_calls",
+			Help: "Calls that wait for their turn under the rate limit now, by lane (0 is the most urgent).",
+		}, []string{"provider", "service", "lane"}).MustCurryWith(curry),
+		rate: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_cloud_rate_calls_per_second",
+			Help: "How many calls a second are let through now: the configured rate, or what the cloud's refusals taught; +Inf is no limit.",
+		}, []string{"provider", "service"}).MustCurryWith(curry),
+		pausedUntil: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_cloud_paused_until_timestamp_seconds",
+			Help: "Until when no call is made because the cloud refused one as one too many; 0 if it never did.",
+		}, []string{"provider"}).With(curry),
 	}
 }
 

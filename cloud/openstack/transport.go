@@ -55,7 +55,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	leave, err := t.gate.Enter(req.Context(), p.call)
 	if err != nil {
 		closeBody(req.Body)
-		return nil, &cloud.Error{Kind: cloud.Transient, Err: err}
+		return nil, &cloud.Error{Kind: cloud.NoTurn(err), Err: err}
 	}
 	ctx, cancel := bound(req.Context(), p.timeout)
 	// With a connection in hand, the request may be written at any moment.

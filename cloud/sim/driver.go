@@ -89,7 +89,7 @@ func (d *Driver) do(ctx context.Context, s *step, effect func(now time.Time) err
 func (d *Driver) through(ctx context.Context, s *step, effect func(now time.Time) error) error {
 	leave, err := d.gate.Enter(ctx, s.call)
 	if err != nil {
-		return &cloud.Error{Kind: cloud.Transient, Op: s.what, Err: err}
+		return &cloud.Error{Kind: cloud.NoTurn(err), Op: s.what, Err: err}
 	}
 	if err := context.Cause(ctx); err != nil {
 		leave(cloud.Outcome{Kind: cloud.Transient})
