@@ -84,6 +84,8 @@ def resources(r, public_key):
             admin.compute.create_flavor(name=name, vcpus=vcpus, ram=ram, disk=disk)
     quotas(admin)
     image(admin)
+    if r == '2':
+        zone(admin, 'spare', 'spare-r2')
     public = public_network(admin.network)
     project_contents(connect('ci-r' + r), 'ci', '10.10.0.0/16', public, public_key)
     project_contents(connect('ci-small-r' + r), 'ci-small', '10.11.0.0/16', public, public_key)
@@ -100,6 +102,13 @@ def quotas(admin):
                              subnet=2, router=1)
     if admin.has_service('block-storage'):
         admin.set_volume_quotas(ci.id, volumes=5000, gigabytes=1000000, snapshots=1000)
+
+
+def zone(admin, name, host):
+    """An availability zone of one host."""
+    aggregate = admin.get_aggregate(name) or admin.create_aggregate(name, availability_zone=name)
+    if host not in (aggregate.hosts or []):
+        admin.add_host_to_aggregate(name, host)
 
 
 def image(admin):
@@ -153,9 +162,7 @@ def project_contents(cloud, project, cidr, public, public_key):
 def kvm(directory):
     """Availability zone, flavor, network and image of the real guests."""
     admin = connect('admin-r1')
-    if not admin.get_aggregate('kvm'):
-        admin.create_aggregate('kvm', availability_zone='kvm')
-        admin.add_host_to_aggregate('kvm', 'kvm-r1')
+    zone(admin, 'kvm', 'kvm-r1')
     if not admin.compute.find_flavor('lab.kvm'):
         admin.compute.create_flavor(name='lab.kvm', vcpus=1, ram=512, disk=1)
     net = admin.network

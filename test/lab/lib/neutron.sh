@@ -62,7 +62,12 @@ write_neutron_conf() { # REGION
 # hypervisor has no wires to plug, so instead of an agent there is the record
 # an agent would have written, with a heartbeat that never grows old.
 fake_agents() { # REGION
-	local host=fake-r$1
+	local host
+	for host in fake spare; do fake_agent "$1" "$host-r$1"; done
+}
+
+fake_agent() { # REGION HOST
+	local host=$2
 	sql "insert ignore into agents (id, agent_type, \`binary\`, topic, host,
 		admin_state_up, created_at, started_at, heartbeat_timestamp,
 		configurations, \`load\`)

@@ -1,4 +1,5 @@
-# Nova: one per region, with its own fake hypervisor.
+# Nova: one per region, with its own fake hypervisor; in RegionTwo there is a
+# second one, the availability zone "spare".
 
 write_nova_conf() { # REGION
 	local r=$1 d=$ETC/r$1 v=$VAR/r$1 name
@@ -99,10 +100,10 @@ write_fake_compute() { # REGION
 	main()
 	E
 	# nova-compute is told apart only by its host name.
-	cat >"$d/nova/compute-fake.conf" <<-E
-	[DEFAULT]
-	host = fake-r$r
-	E
+	local host
+	for host in fake spare; do
+		printf '[DEFAULT]\nhost = %s\n' "$host-r$r" >"$d/nova/compute-$host.conf"
+	done
 }
 
 init_cells() { # REGION
@@ -119,20 +120,36 @@ start_nova() { # REGION
 		OS_NOVA_CONFIG_DIR="$d"
 	start "nova-conductor-r$r" nova-conductor --config-file "$d/nova.conf"
 	start "nova-scheduler-r$r" nova-scheduler --config-file "$d/nova.conf"
-	start "nova-compute-r$r" LAB_NODES="$LAB_NODES" /usr/bin/python3 "$ETC/nova-compute-fake.py" \
-		--config-file "$d/nova.conf" --config-file "$d/compute-fake.conf"
+	start_fake "$r" "nova-compute-r$r" fake "$LAB_NODES"
+	[ "$r" != 2 ] || start_fake "$r" "nova-compute-spare" spare 2
+}
+
+start_fake() { # REGION NAME HOST NODES
+	start "$2" LAB_NODES="$4" /usr/bin/python3 "$ETC/nova-compute-fake.py" \
+		--config-file "$ETC/r$1/nova/nova.conf" --config-file "$ETC/r$1/nova/compute-$3.conf"
 }
 
 wait_nova() { # REGION
-	local r=$1 s
+	local r=$1
 	wait_for "nova-api-r$r" http_up "http://$IP:$(port "$r" nova)/"
-	for s in conductor scheduler; do
-		wait_for "nova-$s-r$r" sql_true "select count(*) from r${r}_nova.services
-			where \`binary\`='nova-$s' and last_seen_up > utc_timestamp() - interval 60 second"
-	done
-	wait_for "nova-compute-r$r" sql_true "select count(*) from r${r}_nova.compute_nodes
-		where host='fake-r$r' and deleted=0"
-	map_host "$r" "fake-r$r"
+	wait_serving "$r" "nova-conductor-r$r" nova-conductor
+	wait_serving "$r" "nova-scheduler-r$r" nova-scheduler
+	wait_compute "$r" "nova-compute-r$r" "fake-r$r"
+	[ "$r" != 2 ] || wait_compute "$r" nova-compute-spare "spare-r$r"
+}
+
+wait_compute() { # REGION NAME HOST
+	wait_serving "$1" "$2" nova-compute "$3"
+	map_host "$1" "$3"
+}
+
+# wait_serving REGION NAME BINARY [HOST] : a daemon of nova takes requests from
+# its queue only after it has prepared itself, nova-compute after it has told
+# placement about every node. Its records in the database are older than that,
+# or from an earlier life; its heartbeat begins when it serves.
+wait_serving() {
+	wait_for "$2" sql_true "select count(*) from r$1_nova.services where \`binary\`='$3'
+		and '${4:-}' in ('', host) and last_seen_up > '$(date -u -r "$RUN/$2.pid" '+%F %T')'"
 }
 
 # map_host REGION HOST : nova schedules to a host only after its cell knows it.
