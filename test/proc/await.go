@@ -15,7 +15,8 @@ const (
 
 // Await looks again and again until look says done; a short limit makes it
 // look more often. After the limit, or when one of the programs has ended, it
-// fails the test with what was awaited and what was seen last.
+// fails the test with what was awaited and what was seen last. The test may be
+// another than the one that started the programs.
 func Await(tb testing.TB, what string, limit time.Duration, look func() (seen string, done bool), needs ...*Process) {
 	tb.Helper()
 	begin := time.Now()
@@ -28,7 +29,7 @@ func Await(tb testing.TB, what string, limit time.Duration, look func() (seen st
 			return
 		}
 		for _, p := range needs {
-			p.Alive()
+			p.needed(tb)
 		}
 		if time.Since(begin) > limit {
 			tb.Fatalf("waited %v for: %s; last seen: %s", limit, what, seen)

@@ -112,9 +112,16 @@ func (p *Process) Killed() bool {
 // Alive fails the test when the program has ended.
 func (p *Process) Alive() {
 	p.t.Helper()
+	p.needed(p.t)
+}
+
+// needed fails a test when the program has ended. It may be used by any
+// goroutine.
+func (p *Process) needed(tb testing.TB) {
+	tb.Helper()
 	select {
 	case <-p.exited:
-		p.t.Fatalf("%s ended by itself: %v", p.name, p.err)
+		tb.Fatalf("%s ended by itself: %v", p.name, p.err)
 	default:
 	}
 }

@@ -55,17 +55,26 @@ type Answer struct {
 
 // Node is a node in an answer.
 type Node struct {
-	ID             string   `json:"id"`
-	Label          string   `json:"label"`
-	State          string   `json:"state"`
-	Provider       string   `json:"provider"`
-	Pool           string   `json:"pool"`
-	AZ             string   `json:"az"`
-	InterfaceIP    string   `json:"interface_ip"`
-	ConnectionType string   `json:"connection_type"`
-	ConnectionPort int      `json:"connection_port"`
-	Username       string   `json:"username"`
-	HostKeys       []string `json:"host_keys"`
+	ID             string    `json:"id"`
+	Label          string    `json:"label"`
+	State          string    `json:"state"`
+	Provider       string    `json:"provider"`
+	Pool           string    `json:"pool"`
+	AZ             string    `json:"az"`
+	InterfaceIP    string    `json:"interface_ip"`
+	Addresses      []Address `json:"addresses"`
+	ConnectionType string    `json:"connection_type"`
+	ConnectionPort int       `json:"connection_port"`
+	Username       string    `json:"username"`
+	HostKeys       []string  `json:"host_keys"`
+}
+
+// Address is an address of a node.
+type Address struct {
+	IP       string `json:"ip"`
+	Version  int    `json:"version"`
+	Floating bool   `json:"floating"`
+	Network  string `json:"network"`
 }
 
 // Request is a request of this client. Its methods may not be called
