@@ -244,6 +244,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What a launch was made from may be gone when the cloud refuses it: the facts
+// are asked for again, though not at once for each.
+func TestRefusalsAskForFacts(t *testing.T) {
+	for kind, want := range map[cloud.Kind]int{
+		cloud.Invalid: 2, cloud.NotFound: 2, cloud.Capacity: 2, cloud.Transient: 1, cloud.RateLimited: 1,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.cloud.fault = func(op string) (error, bool) {
+					if op == "create" {
+						return fail(kind), false
+					}
+					return nil, false
+				}
+				w.start()
+				pass(time.Second)
+				w.store.add("n1")
+				pass(5 * time.Second)
+				w.store.add("n2")
+				pass(20 * time.Second)
+				if n := w.cloud.called("facts"); n != 1 {
+					w.t.Errorf("asked %d times for facts within half a minute, want once", n)
+				}
+				pass(time.Minute)
+				if n := w.cloud.called("facts"); n != want {
+					w.t.Errorf("asked %d times for facts, want %d", n, want)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
 // Refused credentials stop launching until the cloud answers again.
 func TestUnauthorized(t *testing.T) {
 	bubble(t, func(w *world) {

@@ -14,7 +14,8 @@ import (
 
 const (
 	// factsEvery is between two looks at limits, flavors, zones and images;
-	// factsSoon is the least time between two after something went wrong.
+	// factsSoon is the least time between two after something went wrong, such
+	// as a launch that was refused.
 	factsEvery = 5 * time.Minute
 	factsSoon  = 30 * time.Second
 )

@@ -274,11 +274,20 @@ func (r *run) moved(before, after *pool.Node, now time.Time) {
 		return
 	}
 	r.metrics.launches.WithLabelValues(r.provider.Name, string(after.Failure)).Inc()
-	if after.Failure == pool.KindQuota {
+	switch {
+	case after.Failure == pool.KindQuota:
 		r.lower(after, now)
+	case doubtful(after.Failure):
+		r.factsAgain(now)
 	}
 	if b != nil && r.view.byID[after.ID].inst.Status == cloud.StatusError {
 		b.errored++
 		r.view.judge(b)
 	}
+}
+
+// doubtful tells whether a launch that failed so may have failed because what
+// it was made from is not there any more: its flavor, its image or its zone.
+func doubtful(k pool.Kind) bool {
+	return k == pool.KindInvalid || k == pool.KindNotFound || k == pool.KindCapacity
 }
