@@ -28,10 +28,10 @@ type patrolReport struct {
 
 // patrol starts a comparison of the cloud with the records when one is due.
 func (u *Uploader) patrol(ctx context.Context, now time.Time) {
-	if u.patrolling || now.Before(u.patrolAt) {
+	if u.patrolling || now.Before(u.patrolAt) && !u.doubted(now) {
 		return
 	}
-	u.patrolling, u.patrolAt = true, now.Add(patrolEvery)
+	u.patrolling, u.patrolAt, u.patrolBegan = true, now.Add(patrolEvery), now
 	suspects := u.suspects
 	go func() {
 		r := patrolReport{vanished: u.vanished(ctx), suspects: suspects}
@@ -40,6 +40,31 @@ func (u *Uploader) patrol(ctx context.Context, now time.Time) {
 		}
 		u.patrolled <- r
 	}()
+}
+
+// doubted tells whether a launch from one of our uploads was refused since the
+// last patrol, in a way that an image explains which is not there any more.
+func (u *Uploader) doubted(now time.Time) bool {
+	if now.Before(u.patrolBegan.Add(patrolSoon)) {
+		return false
+	}
+	s := u.store.Snapshot()
+	ready := map[string]bool{}
+	for _, r := range s.Uploads {
+		if r.Provider == u.provider.Name && r.State == pool.UploadReady {
+			ready[r.ExternalID] = true
+		}
+	}
+	for _, n := range s.Nodes {
+		if n.Provider != u.provider.Name || !ready[n.ImageID] ||
+			n.Failure != pool.KindInvalid && n.Failure != pool.KindNotFound {
+			continue
+		}
+		if at, failed := n.Entered(pool.NodeFailed); failed && at.After(u.patrolBegan) {
+			return true
+		}
+	}
+	return false
 }
 
 // vanished looks at every ready upload.

@@ -28,6 +28,33 @@ func TestVanished(t *testing.T) {
 	})
 }
 
+// A launch that the cloud refused makes the uploader look at once whether the
+// image is still there; one that failed for another reason does not.
+func TestVanishedUnderALaunch(t *testing.T) {
+	for kind, soon := range map[pool.Kind]bool{pool.KindInvalid: true, pool.KindNotFound: true, pool.KindCapacity: false} {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "a")
+				b.build("a", "1")
+				defer b.run()()
+				pass(time.Minute)
+				u := b.want("a", "1", pool.UploadReady)
+				b.cloud.status(u.ExternalID, cloud.ImageBroken)
+				b.store.Edit(func() {
+					b.store.Nodes = append(b.store.Nodes, &pool.Node{
+						ID: "n1", Provider: "pr", ImageID: u.ExternalID, State: pool.NodeDeleted, Failure: kind,
+						Timeline: []pool.Stamp{{State: pool.NodeFailed, At: time.Now()}},
+					})
+				})
+				pass(time.Minute)
+				if replaced := b.want("a", "1", pool.UploadReady).ExternalID != u.ExternalID; replaced != soon {
+					t.Errorf("a minute after a launch failed as %s, replaced: %v, want %v", kind, replaced, soon)
+				}
+			})
+		})
+	}
+}
+
 // A leaked image is removed once it was seen twice; what is not ours, never;
 // and nothing if there are too many, or the store lost its memory.
 func TestSweep(t *testing.T) {

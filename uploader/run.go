@@ -21,6 +21,8 @@ const (
 	// patrolEvery is how often what is in the cloud is compared with the
 	// records; a leak must be seen by two patrols.
 	patrolEvery = 10 * time.Minute
+	// patrolSoon is the least time between two when the cloud refused a launch.
+	patrolSoon = 30 * time.Second
 )
 
 // Store is what an uploader needs of the store. Writes are made as the owner
@@ -75,9 +77,10 @@ type Uploader struct {
 	// retry says which records must wait after a failed attempt.
 	retry map[key]pause
 	// after is the revision that a snapshot must have to decide on it.
-	after     int64
-	patrolAt  time.Time
-	patrolled chan patrolReport
+	after int64
+	// patrolAt is when the next patrol is due, patrolBegan when the last began.
+	patrolAt, patrolBegan time.Time
+	patrolled             chan patrolReport
 	// suspects are images that no record named at a time.
 	suspects map[string]time.Time
 	// patrolling says that a patrol is on its way.
