@@ -3,212 +3,271 @@
 package lab
 
 import (
-	"crypto/rand"
-	"crypto/sha512"
-	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"text/template"
 	"time"
 
 	"poold/test/proc"
+	"poold/test/protocol"
 )
 
-// site is one installation of poold: an etcd, one peer and two regions of the
-// cloud. Others may use the same project of the cloud at the same time.
-type site struct {
-	t       *testing.T
-	dir     string
-	image   string // the name of the site's image, like no other in the cloud
-	port    int    // of poold's web pages
-	etcd    *etcd
-	poold   *proc.Process
-	runs    int                // of poold
-	regions map[string]*region // by the name of the provider
+// Limits of waiting, for a machine that has other things to do.
+const (
+	soon = 2 * time.Minute // what poold does by itself
+	long = 8 * time.Minute // what the cloud works on
+)
 
-	mark   string          // the installation's record; our servers carry its id
-	seen   map[string]bool // every server of ours that was ever listed
-	before map[string]bool // floating IPs that were there before us
+// site is one installation of poold: an etcd, one peer and a tenant of the
+// cloud. What it has in common with other sites is the machine and the cloud.
+type site struct {
+	dir       string
+	port      int // of poold's web pages
+	tenant    *tenant
+	etcd      *etcd
+	ci        *protocol.Client
+	poold     *proc.Process
+	lives     int // of poold
+	file      keys
+	providers []keys
+	// before is what the tenant held before poold came: to be found again.
+	before inventory
 }
 
-// newSite starts an etcd and finds the clouds; poold does not run yet.
-func newSite(t *testing.T) *site {
+// newSite starts an etcd beside a tenant; poold does not run yet. The test ends
+// with retire, which is the judge: a site that was not judged fails.
+func newSite(t *testing.T, n *tenant) *site {
 	t.Helper()
-	s := &site{
-		t: t, dir: t.TempDir(), port: proc.FreePorts(t, 1)[0],
-		image:   "tiny-" + strings.ToLower(rand.Text()[:8]),
-		regions: map[string]*region{"lab-r1": connect(t, "ci-r1"), "lab-r2": connect(t, "ci-r2")},
-		seen:    map[string]bool{}, before: map[string]bool{},
-	}
-	for _, r := range s.regions {
-		for _, ip := range r.floatingIPs() {
-			s.before[ip.ID] = true
+	s := &site{dir: t.TempDir(), port: proc.FreePorts(t, 1)[0], tenant: n, before: n.inventory(t)}
+	t.Cleanup(func() {
+		if s.before != nil && !t.Failed() {
+			t.Error("the test ended without a look at what is left")
 		}
-	}
+	})
 	s.etcd = startEtcd(t, s.dir)
+	s.ci = protocol.New(s.etcd.url, "lab")
 	return s
 }
 
-// configure writes nodepool.yaml from a template of testdata.
-func (s *site) configure(name string) {
-	s.t.Helper()
-	here, err := filepath.Abs(".")
-	if err != nil {
-		s.t.Fatal(err)
+// start is a site of its own tenant with poold running on these providers.
+func start(t *testing.T, providers ...keys) *site {
+	t.Helper()
+	var regions []string
+	for _, p := range providers {
+		cloud, _ := p["cloud"].(string)
+		regions = append(regions, cloud)
 	}
-	file, err := os.Create(filepath.Join(s.dir, "nodepool.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }() // Execute reports what could not be written
-	err = template.Must(template.ParseFiles(filepath.Join("testdata", name))).Execute(file, map[string]any{
-		"Dir": s.dir, "Here": here, "Image": s.image, "Port": s.port, "Etcd": s.etcd.url,
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	s := newSite(t, newTenant(t, regions...))
+	s.run(t, nil, providers...)
+	return s
 }
 
-// run starts poold with the file that configure wrote.
-func (s *site) run() {
-	s.t.Helper()
+// run starts poold on a configuration.
+func (s *site) run(t *testing.T, more keys, providers ...keys) {
+	t.Helper()
+	s.configure(t, more, providers...)
+	s.again(t)
+}
+
+// again starts poold on the configuration that there is.
+func (s *site) again(t *testing.T) {
+	t.Helper()
 	binary, err := filepath.Abs(filepath.Join("..", "..", "bin", "poold"))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.runs++
-	name := fmt.Sprintf("poold-%d", s.runs)
-	s.poold = proc.Start(s.t, s.dir, name, exec.Command(binary, "-c", filepath.Join(s.dir, "nodepool.yaml")))
-	s.await("poold is healthy", time.Minute, func() (string, bool) {
-		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, proc.Loopback(s.port)+"/healthz", http.NoBody)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err.Error(), false
-		}
-		_ = answer.Body.Close() // only the status counts
-		return answer.Status, answer.StatusCode == http.StatusOK
-	})
-	s.await("the installation has its mark", time.Minute, func() (string, bool) {
-		s.mark = s.etcd.get("installation")
-		return "no key", s.mark != ""
+	s.lives++
+	cmd := exec.Command(binary, "-c", filepath.Join(s.dir, "nodepool.yaml"))
+	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.tenant.file)
+	s.poold = proc.Start(t, s.dir, fmt.Sprintf("poold-%d", s.lives), cmd)
+	s.await(t, "poold is healthy", soon, func() (string, bool) {
+		status, _, err := s.fetch(t, "/healthz")
+		return fmt.Sprint(status, err), status == http.StatusOK
 	})
 }
 
-// await is await for something that poold has to do.
-func (s *site) await(what string, limit time.Duration, look func() (string, bool)) {
-	s.t.Helper()
-	proc.Await(s.t, what, limit, look, s.poold, s.etcd.process)
+// stop ends poold, which agrees.
+func (s *site) stop(t *testing.T) {
+	t.Helper()
+	s.poold.Stop()
 }
 
-// servers lists the servers of a provider that carry our mark.
-func (s *site) servers(provider string) []server {
-	s.t.Helper()
-	ours := slices.DeleteFunc(s.regions[provider].servers(), func(v server) bool {
-		mark := v.Metadata["poold_installation"]
-		return mark == "" || !strings.Contains(s.mark, mark)
-	})
-	for _, v := range ours {
-		s.seen[v.ID] = true
-	}
-	return ours
-}
-
-// floatingIPs lists the floating IPs of a provider that poold made meanwhile.
-func (s *site) floatingIPs(provider string) []floatingIP {
-	s.t.Helper()
-	return slices.DeleteFunc(s.regions[provider].floatingIPs(), func(ip floatingIP) bool {
-		return s.before[ip.ID] || !strings.HasPrefix(ip.Description, "poold")
-	})
-}
-
-// images lists the uploads of the site's image in a provider.
-func (s *site) images(provider string) []image {
-	s.t.Helper()
-	return slices.DeleteFunc(s.regions[provider].images(), func(i image) bool {
-		return !strings.HasPrefix(i.Name, s.image)
-	})
-}
-
-// left says what a provider holds that was ours.
-func (s *site) left(provider string) string {
-	s.t.Helper()
-	var left []string
-	for _, v := range s.servers(provider) {
-		left = append(left, fmt.Sprintf("server %s (%s)", v.ID, v.Status))
-	}
-	for _, p := range s.regions[provider].ports() {
-		if s.seen[p.Device] {
-			left = append(left, "port "+p.ID)
-		}
-	}
-	for _, ip := range s.floatingIPs(provider) {
-		left = append(left, "floating IP "+ip.Address)
-	}
-	for _, i := range s.images(provider) {
-		left = append(left, fmt.Sprintf("image %s (%s)", i.Name, i.Status))
-	}
-	return strings.Join(left, ", ")
-}
-
-// awaitUploads waits until both clouds hold the image that was built, bit by
-// bit: the hash is the one that glance computed of what it received.
-func (s *site) awaitUploads(limit time.Duration) {
-	s.t.Helper()
-	for provider := range s.regions {
-		s.await("the image is in "+provider, limit, func() (string, bool) {
-			images := s.images(provider)
-			return fmt.Sprintf("%+v", images), len(images) == 1 && images[0].Status == "active"
-		})
-		got, built := s.images(provider)[0], s.built()
-		if size, ok := built[got.Hash]; got.Algo != "sha512" || !ok || size != got.Size {
-			s.t.Errorf("the image in %s is %+v; built were (SHA-512 and size) %v", provider, got, built)
-		}
-	}
-}
-
-// built are the image files on disk: their sizes by SHA-512.
-func (s *site) built() map[string]int64 {
-	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.dir, "images", s.image+"*"))
+// fetch reads a page of poold.
+func (s *site) fetch(t *testing.T, path string) (int, string, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, proc.Loopback(s.port)+path, http.NoBody)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	sizes := map[string]int64{}
-	for _, name := range files {
-		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(text), errors.Join(err, answer.Body.Close())
+}
+
+// metric is the sum of a metric of poold over those label values that hold
+// all the words, such as `outcome="ok"`.
+func (s *site) metric(t *testing.T, name string, words ...string) float64 {
+	t.Helper()
+	status, text, err := s.fetch(t, "/metrics")
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("metrics: %d, %v", status, err)
+	}
+	sum := 0.0
+	for line := range strings.Lines(text) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), name+"{")
+		if !ok || slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(rest, w) }) {
 			continue
 		}
-		text, err := os.ReadFile(name)
+		value, err := strconv.ParseFloat(rest[strings.LastIndex(rest, " ")+1:], 64)
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatalf("metric %s: %v", line, err)
 		}
-		sum := sha512.Sum512(text)
-		sizes[hex.EncodeToString(sum[:])] = int64(len(text))
+		sum += value
 	}
-	return sizes
+	return sum
 }
 
-// retire restarts poold with a file that wants nothing, and waits until the
-// clouds hold nothing of ours.
-func (s *site) retire() {
-	s.t.Helper()
-	s.poold.Stop()
-	s.configure("nothing.yaml.tmpl")
-	s.run()
-	for provider := range s.regions {
-		s.await("nothing is left in "+provider, 5*time.Minute, func() (string, bool) {
-			left := s.left(provider)
-			return left, left == ""
-		})
+// poolctl runs poolctl on the site's etcd.
+func (s *site) poolctl(t *testing.T, args ...string) string {
+	t.Helper()
+	binary := filepath.Join("..", "..", "bin", "poolctl")
+	out, err := exec.Command(binary, append([]string{"--etcd", s.etcd.url}, args...)...).Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			out = exit.Stderr
+		}
+		t.Fatalf("poolctl %s: %v: %s", strings.Join(args, " "), err, out)
 	}
-	s.poold.Stop()
+	return string(out)
+}
+
+// record is what poolctl shows of a node.
+type record struct {
+	ID, State, Label, Failure, Reason, Evidence string
+	Instance                                    string `json:"instance_id"`
+}
+
+// records are the nodes of the last hour.
+func (s *site) records(t *testing.T) []record {
+	t.Helper()
+	var all struct{ Items []record }
+	if err := json.Unmarshal([]byte(s.poolctl(t, "node", "list", "--all", "-o", "json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	return all.Items
+}
+
+// failures are the nodes that failed.
+func (s *site) failures(t *testing.T) []record {
+	t.Helper()
+	return slices.DeleteFunc(s.records(t), func(r record) bool { return r.Failure == "" })
+}
+
+// await is proc.Await for something that poold has to do.
+func (s *site) await(t *testing.T, what string, limit time.Duration, look func() (string, bool)) {
+	t.Helper()
+	proc.Await(t, what, limit, look, s.poold, s.etcd.process)
+}
+
+// ours lists the servers that poold made in a cloud.
+func (s *site) ours(t *testing.T, cloud string) []server {
+	t.Helper()
+	return slices.DeleteFunc(s.tenant.regions[cloud].servers(t), func(v server) bool {
+		_, there := s.before[cloud+" server "+v.ID]
+		return there
+	})
+}
+
+// awaitUp waits until poold has exactly n servers in a cloud, all up.
+func (s *site) awaitUp(t *testing.T, cloud string, n int) {
+	t.Helper()
+	s.await(t, fmt.Sprintf("%d servers are up in %s", n, cloud), long, func() (string, bool) {
+		servers := s.ours(t, cloud)
+		down := slices.ContainsFunc(servers, func(v server) bool { return v.Status != "ACTIVE" })
+		return describe(servers), len(servers) == n && !down
+	})
+}
+
+func describe(servers []server) string {
+	var all []string
+	for _, v := range servers {
+		all = append(all, v.String())
+	}
+	return fmt.Sprint(len(all), all)
+}
+
+// server finds the server of a node in use: the one at its address. Nova hears
+// of floating IPs some time after they are attached.
+func (s *site) server(t *testing.T, n protocol.Node) server {
+	t.Helper()
+	var found server
+	s.await(t, "a server is up at the address of node "+n.ID, soon, func() (string, bool) {
+		servers := s.ours(t, n.Provider)
+		at := slices.IndexFunc(servers, func(v server) bool {
+			return n.InterfaceIP != "" && v.has(n.InterfaceIP) && v.Status == "ACTIVE"
+		})
+		if at < 0 {
+			return n.InterfaceIP + " is not among " + describe(servers), false
+		}
+		found = servers[at]
+		return "", true
+	})
+	return found
+}
+
+// retire restarts poold with a file that wants nothing, and is the judge: soon
+// the tenant holds what it held before, unchanged, and nothing else; nothing
+// was forgotten for the sweep to find; no node has failed.
+func (s *site) retire(t *testing.T) {
+	t.Helper()
+	s.retireAfterFailures(t)
+	if failed := s.failures(t); len(failed) > 0 {
+		t.Errorf("nodes have failed: %+v", failed)
+	}
+}
+
+// stays watches for a while that nothing is wrong with what the tenant holds.
+func (s *site) stays(t *testing.T, what string, limit time.Duration, wrong func(now inventory) string) {
+	t.Helper()
+	until := time.Now().Add(limit)
+	s.await(t, what, limit+soon, func() (string, bool) {
+		if trouble := wrong(s.tenant.inventory(t)); trouble != "" {
+			t.Fatalf("%s is not so: %s", what, trouble)
+		}
+		return "", time.Now().After(until)
+	})
+}
+
+// retireAfterFailures is retire where the cloud had reason to fail nodes.
+func (s *site) retireAfterFailures(t *testing.T) {
+	t.Helper()
+	leaks := s.metric(t, "poold_launcher_leaks_total")
+	s.stop(t)
+	for _, p := range s.providers {
+		for _, key := range []string{"pools", "cloud-images", "diskimages"} {
+			delete(p, key)
+		}
+	}
+	s.run(t, nil, s.providers...)
+	s.await(t, "the cloud is as it was before", long, func() (string, bool) {
+		differences := s.before.differences(s.tenant.inventory(t))
+		return differences, differences == ""
+	})
+	if leaks += s.metric(t, "poold_launcher_leaks_total"); leaks > 0 {
+		t.Errorf("%v things were forgotten and found by the sweep", leaks)
+	}
+	s.before = nil
+	s.stop(t)
 }
