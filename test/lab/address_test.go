@@ -47,7 +47,7 @@ func TestIPv6(t *testing.T) {
 	t.Parallel()
 	n := newTenant(t, "r2")
 	c := n.regions["r2"]
-	n.newSubnet(t, c, c.networkNamed(t, tenantNet), "fd20::/64")
+	n.newSubnet(t, c, c.ownNetwork(t, tenantNet), "fd20::/64")
 	n.newNetwork(t, c, "six", "fd26::/64")
 	s := newSite(t, n)
 	s.run(t, nil, provider("r2", nil,

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,9 @@ type account struct {
 	} `yaml:"auth"`
 	Region string `yaml:"region_name"`
 }
+
+// labDir is where the lab keeps its state, beside its clouds.yaml.
+func labDir() string { return filepath.Dir(os.Getenv("OS_CLIENT_CONFIG_FILE")) }
 
 // accounts are the clouds of the lab's clouds.yaml.
 func accounts(t *testing.T) map[string]account {
@@ -239,13 +243,14 @@ type server struct {
 	Flavor struct {
 		Name string `json:"original_name"`
 	}
-	Image       json.RawMessage         // an object, or "" if it boots from a volume
-	Key         string                  `json:"key_name"`
-	ConfigDrive string                  `json:"config_drive"`
-	UserData    string                  `json:"OS-EXT-SRV-ATTR:user_data"` // base64
-	Zone        string                  `json:"OS-EXT-AZ:availability_zone"`
-	Groups      []struct{ Name string } `json:"security_groups"`
-	Volumes     []struct {
+	Image        json.RawMessage // an object, or "" if it boots from a volume
+	Key          string          `json:"key_name"`
+	ConfigDrive  string          `json:"config_drive"`
+	UserData     string          `json:"OS-EXT-SRV-ATTR:user_data"` // base64
+	Zone         string          `json:"OS-EXT-AZ:availability_zone"`
+	Tags         []string
+	ServerGroups []string `json:"server_groups"`
+	Volumes      []struct {
 		ID     string
 		Delete bool `json:"delete_on_termination"`
 	} `json:"os-extended-volumes:volumes_attached"`
@@ -316,10 +321,17 @@ func (c *api) flavorNamed(t *testing.T, name string) string {
 	return c.named(t, compute, "/flavors", "flavors", name)
 }
 
-// networkNamed is the id of a network.
-func (c *api) networkNamed(t *testing.T, name string) string {
+// ownNetwork is the id of a network of the project: the administrator sees those
+// of all projects, which have the same names.
+func (c *api) ownNetwork(t *testing.T, name string) string {
 	t.Helper()
-	return c.named(t, network, "/v2.0/networks?name="+url.QueryEscape(name), "networks", name)
+	return c.named(t, network, "/v2.0/networks?project_id="+c.project, "networks", name)
+}
+
+// publicNetwork is the id of the external network.
+func (c *api) publicNetwork(t *testing.T) string {
+	t.Helper()
+	return c.named(t, network, "/v2.0/networks?router:external=true", "networks", "public")
 }
 
 // has says whether the server answers at an address.

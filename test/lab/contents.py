@@ -84,8 +84,7 @@ def resources(r, public_key):
             admin.compute.create_flavor(name=name, vcpus=vcpus, ram=ram, disk=disk)
     quotas(admin)
     image(admin)
-    if r == '2':
-        zone(admin, 'spare', 'spare-r2')
+    zone(admin, 'spare', 'spare-r' + r)
     public = public_network(admin.network)
     project_contents(connect('ci-r' + r), 'ci', '10.10.0.0/16', public, public_key)
     project_contents(connect('ci-small-r' + r), 'ci-small', '10.11.0.0/16', public, public_key)

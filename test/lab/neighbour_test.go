@@ -45,10 +45,10 @@ func (n *tenant) strangers(t *testing.T, cloud string) {
 	taken := n.newFloatingIP(t, cloud, "poold installation=another node=n1 provider="+cloud+" revision=7")
 	c.put(t, network, "/v2.0/floatingips/"+taken, object{"floatingip": object{"port_id": c.ports(t, other.ID)[0].ID}})
 	lost := c.create(t, network, "/v2.0/ports", "port", object{
-		"network_id": c.networkNamed(t, tenantNet), "name": "nodepool-port", "device_id": nodepool.ID,
+		"network_id": c.ownNetwork(t, tenantNet), "name": "nodepool-port", "device_id": nodepool.ID,
 	})
 	c.create(t, network, "/v2.0/ports", "port", object{
-		"network_id": c.networkNamed(t, tenantNet), "description": "poold installation=another node=n2 after " + lost,
+		"network_id": c.ownNetwork(t, tenantNet), "description": "poold installation=another node=n2 after " + lost,
 	})
 	if c.has(volumes) {
 		c.create(t, volumes, "/volumes", "volume", object{"size": 1, "name": "", "metadata": object{"poold_installation": "another"}})

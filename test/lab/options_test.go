@@ -4,7 +4,10 @@ package lab
 
 import (
 	"encoding/base64"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"poold/test/protocol"
@@ -16,8 +19,9 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 	n := newTenant(t, "r1")
 	c := n.regions["r1"]
 	second := n.newNetwork(t, c, "second", "10.21.0.0/16")
-	first := c.networkNamed(t, tenantNet)
+	first := c.ownNetwork(t, tenantNet)
 	imageID := c.imageNamed(t, "lab-image")
+	group := c.create(t, compute, "/os-server-groups", "server_group", object{"name": "apart", "policy": "soft-anti-affinity"})
 	s := newSite(t, n)
 	const script = "#!/bin/sh\necho hello\n"
 	s.run(t, nil, provider("r1", keys{
@@ -38,6 +42,9 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			label("user-data", keys{"userdata": script}),
 			label("properties", keys{"instance-properties": keys{"team": "blue", "poold_batch": "mine"}}),
 			label("volume", keys{"boot-from-volume": true, "volume-size": 3}),
+			label("tags", keys{"tags": []string{"blue", "green"}}),
+			label("server-group", keys{"server-group": "apart"}),
+			label("hints", keys{"scheduler-hints": keys{"rack": "7"}}),
 		),
 		pool("network-by-id", keys{"networks": []string{second}}, label("network-by-id", nil)),
 		pool("two-networks", keys{"networks": []string{"second", tenantNet}}, label("two-networks", nil)),
@@ -62,7 +69,13 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			o.equal("property", o.server.Metadata["team"], "blue")
 			o.equal("property that is the mark's", o.server.Metadata["poold_batch"], o.server.batch())
 		},
-		"volume":        func(o *option) { o.onVolume(3) },
+		"volume": func(o *option) { o.onVolume(3) },
+		"tags": func(o *option) {
+			slices.Sort(o.server.Tags)
+			o.equal("tags", strings.Join(o.server.Tags, " "), "blue green")
+		},
+		"server-group":  func(o *option) { o.equal("server groups", strings.Join(o.server.ServerGroups, " "), group) },
+		"hints":         func(o *option) { o.equal("hints", hints(t, o.server.ID), `{"rack": ["7"]}`) },
 		"network-by-id": func(o *option) { o.on(second) },
 		"two-networks":  func(o *option) { o.on(first, second) },
 		"group":         func(o *option) { o.inGroup(tenantSG) },
@@ -118,6 +131,19 @@ func (o *option) on(want ...string) {
 	if !slices.Equal(got, want) {
 		o.t.Errorf("the server's ports are in the networks %v, want %v", got, want)
 	}
+}
+
+// hints are what nova's scheduler was told, which no API of nova shows: it is
+// read from the database.
+func hints(t *testing.T, id string) string {
+	t.Helper()
+	query := "select json_extract(spec, '$.\"nova_object.data\".scheduler_hints') from request_specs where instance_uuid='" + id + "'"
+	out, err := exec.Command("mariadb", "--no-defaults", "-u", "root", "-N", "-B",
+		"-S", filepath.Join(labDir(), "run", "mysql.sock"), "r1_nova_api", "-e", query).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // inGroup checks that the server's ports are in a security group and no other.

@@ -126,7 +126,7 @@ func rivalServer(t *testing.T, n *tenant) func() {
 func rivalPort(t *testing.T, n *tenant) func() {
 	t.Helper()
 	c := n.regions[edgeCloud]
-	id := c.create(t, network, "/v2.0/ports", "port", object{"network_id": c.networkNamed(t, tenantNet)})
+	id := c.create(t, network, "/v2.0/ports", "port", object{"network_id": c.ownNetwork(t, tenantNet)})
 	return func() { c.remove(t, network, "/v2.0/ports/"+id) }
 }
 

@@ -95,13 +95,13 @@ func (n *tenant) furnish(t *testing.T, c *api) {
 	t.Helper()
 	id := n.newNetwork(t, c, tenantNet, tenantCIDR)
 	router := c.create(t, network, "/v2.0/routers", "router", object{
-		"name": "router", "external_gateway_info": object{"network_id": c.networkNamed(t, "public")},
+		"name": "router", "external_gateway_info": object{"network_id": c.publicNetwork(t)},
 	})
 	for _, s := range list[struct{ ID string }](t, c, network, "/v2.0/subnets?network_id="+id, "subnets") {
 		c.put(t, network, "/v2.0/routers/"+router+"/add_router_interface", object{"subnet_id": s.ID})
 	}
 	c.create(t, network, "/v2.0/security-groups", "security_group", object{"name": tenantSG})
-	public, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv("OS_CLIENT_CONFIG_FILE")), "lab-key.pub"))
+	public, err := os.ReadFile(filepath.Join(labDir(), "lab-key.pub"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func (n *tenant) newServer(t *testing.T, cloud, name string, more object) server
 	c := n.regions[cloud]
 	what := object{
 		"name": name, "flavorRef": c.flavorNamed(t, "lab.tiny"), "imageRef": c.imageNamed(t, "lab-image"),
-		"networks": []object{{"uuid": c.networkNamed(t, tenantNet)}},
+		"networks": []object{{"uuid": c.ownNetwork(t, tenantNet)}},
 	}
 	maps.Copy(what, more)
 	id := c.create(t, compute, "/servers", "server", what)
@@ -153,7 +153,7 @@ func (n *tenant) newFloatingIP(t *testing.T, cloud, description string) string {
 	t.Helper()
 	c := n.regions[cloud]
 	return c.create(t, network, "/v2.0/floatingips", "floatingip", object{
-		"floating_network_id": c.networkNamed(t, "public"), "description": description, "project_id": n.id,
+		"floating_network_id": c.publicNetwork(t), "description": description, "project_id": n.id,
 	})
 }
 

@@ -16,42 +16,95 @@ import (
 	"testing"
 )
 
-// A zone whose hosts are disabled serves nobody: who may have another zone gets
-// it, who may not waits until the zone is back. RegionTwo has a zone "spare" of
-// one host, for this test alone.
+// A zone whose hosts are disabled, or that is deleted, serves nobody: who may
+// have another zone gets it, who may not waits until the zone is back. The zone
+// "spare" of each region, of one host, is for this test alone.
 func TestZoneVanishes(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider("r2", nil,
-		pool("one", keys{"availability-zones": []string{"spare"}}, label("one", nil)),
-		pool("two", keys{"availability-zones": []string{"spare", "nova"}}, label("two", nil)),
-	))
-	before := s.ask(t, "one")
-	equal(t, "zone", s.server(t, before.served(t)[0]).Zone, "spare")
+	for name, vanish := range map[string]func(t *testing.T, c *api) (back func()){"disabled": disable, "deleted": dissolve} {
+		cloud := map[string]string{"disabled": "r2", "deleted": "r1"}[name]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, provider(cloud, nil,
+				pool("one", keys{"availability-zones": []string{"spare"}}, label("one", nil)),
+				pool("two", keys{"availability-zones": []string{"spare", "nova"}}, label("two", nil)),
+			))
+			before := s.ask(t, "one")
+			used := s.server(t, before.served(t)[0])
+			equal(t, "zone", used.Zone, "spare")
+			before.release(t)
+			s.awaitUp(t, cloud, 0) // a zone with servers cannot be deleted
 
-	enable := disable(t, "r2", "spare-r2")
-	one, two := s.ask(t, "one"), s.ask(t, "two")
-	equal(t, "zone", s.server(t, two.served(t)[0]).Zone, "nova")
-	one.waits(t, "no-zone")
-	before.release(t) // its host is up, only disabled
-	enable()
-	equal(t, "zone", s.server(t, one.served(t)[0]).Zone, "spare")
+			back := vanish(t, admin(t, cloud))
+			one, two := s.ask(t, "one"), s.ask(t, "two")
+			equal(t, "zone", s.server(t, two.served(t)[0]).Zone, "nova")
+			one.waits(t, "no-zone")
+			back()
+			equal(t, "zone", s.server(t, one.served(t)[0]).Zone, "spare")
 
-	one.release(t)
-	two.release(t)
-	s.expectFailures(t, "capacity")
-	s.retireAfterFailures(t)
+			one.release(t)
+			two.release(t)
+			s.expectFailures(t, "capacity", "invalid")
+			s.retireAfterFailures(t)
+		})
+	}
 }
 
-// disable takes a host from nova's scheduler, and returns how to give it back.
-func disable(t *testing.T, cloud, host string) (enable func()) {
+// disable takes the host of the zone from nova's scheduler, and returns how to
+// give it back.
+func disable(t *testing.T, c *api) (enable func()) {
 	t.Helper()
-	c := admin(t, cloud)
+	host := spareHost(t, c)
 	id := list[struct{ ID string }](t, c, compute, "/os-services?binary=nova-compute&host="+host, "services")[0].ID
 	set := func(status string) { c.put(t, compute, "/os-services/"+id, object{"status": status}) }
 	set("disabled")
 	enable = func() { set("enabled") }
 	t.Cleanup(enable)
 	return enable
+}
+
+// dissolve takes the host out of the zone, which is no more then, and returns
+// how to put it back.
+func dissolve(t *testing.T, c *api) (restore func()) {
+	t.Helper()
+	host, action := spareHost(t, c), "/os-aggregates/"+strconv.Itoa(spareAggregate(t, c).ID)+"/action"
+	set := func(what string) {
+		c.must(t, http.MethodPost, compute, action, object{what: object{"host": host}}, nil)
+	}
+	set("remove_host")
+	restore = func() {
+		if len(spareAggregate(t, c).Hosts) == 0 {
+			set("add_host")
+		}
+	}
+	t.Cleanup(restore)
+	return restore
+}
+
+// aggregate is what nova makes a zone of.
+type aggregate struct {
+	ID    int
+	Name  string
+	Hosts []string
+}
+
+func spareAggregate(t *testing.T, c *api) aggregate {
+	t.Helper()
+	all := list[aggregate](t, c, compute, "/os-aggregates", "aggregates")
+	at := slices.IndexFunc(all, func(a aggregate) bool { return a.Name == "spare" })
+	if at < 0 {
+		t.Fatalf("the lab has no zone for this test: %+v", all)
+	}
+	return all[at]
+}
+
+func spareHost(t *testing.T, c *api) string {
+	t.Helper()
+	hosts := spareAggregate(t, c).Hosts
+	if len(hosts) != 1 {
+		t.Fatalf("the hosts of the zone are %v", hosts)
+	}
+	return hosts[0]
 }
 
 // expectFailures checks that nodes failed for reasons of these kinds only.
@@ -217,7 +270,7 @@ func TestNovaKilled(t *testing.T) {
 // killDaemon kills a daemon of the lab with all its processes.
 func killDaemon(t *testing.T, name string) {
 	t.Helper()
-	file := filepath.Join(filepath.Dir(os.Getenv("OS_CLIENT_CONFIG_FILE")), "run", name+".pid")
+	file := filepath.Join(labDir(), "run", name+".pid")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +288,7 @@ func killDaemon(t *testing.T, name string) {
 func openstack(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command("./openstack", args...)
-	cmd.Env = append(os.Environ(), "LAB_DIR="+filepath.Dir(os.Getenv("OS_CLIENT_CONFIG_FILE")))
+	cmd.Env = append(os.Environ(), "LAB_DIR="+labDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("openstack %v: %v\n%s", args, err, out)
 	}

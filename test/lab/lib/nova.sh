@@ -1,5 +1,5 @@
-# Nova: one per region, with its own fake hypervisor; in RegionTwo there is a
-# second one, the availability zone "spare".
+# Nova: one per region, with its own fake hypervisor, and a small second one
+# that is the availability zone "spare".
 
 write_nova_conf() { # REGION
 	local r=$1 d=$ETC/r$1 v=$VAR/r$1 name
@@ -121,7 +121,7 @@ start_nova() { # REGION
 	start "nova-conductor-r$r" nova-conductor --config-file "$d/nova.conf"
 	start "nova-scheduler-r$r" nova-scheduler --config-file "$d/nova.conf"
 	start_fake "$r" "nova-compute-r$r" fake "$LAB_NODES"
-	[ "$r" != 2 ] || start_fake "$r" "nova-compute-spare" spare 2
+	start_fake "$r" "nova-compute-spare-r$r" spare 2
 }
 
 start_fake() { # REGION NAME HOST NODES
@@ -135,7 +135,7 @@ wait_nova() { # REGION
 	wait_serving "$r" "nova-conductor-r$r" nova-conductor
 	wait_serving "$r" "nova-scheduler-r$r" nova-scheduler
 	wait_compute "$r" "nova-compute-r$r" "fake-r$r"
-	[ "$r" != 2 ] || wait_compute "$r" nova-compute-spare "spare-r$r"
+	wait_compute "$r" "nova-compute-spare-r$r" "spare-r$r"
 }
 
 wait_compute() { # REGION NAME HOST
