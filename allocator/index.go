@@ -176,10 +176,11 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 		known = p.quota.Zones
 	}
 	for _, az := range conf.AZs {
-		if len(known) == 0 || slices.Contains(known, az) {
-			z := s.zone(az)
-			z.single, z.set = true, true
-		}
+		// One that is gone stays a place where nothing can be launched: every
+		// pool has a place to say why it serves nobody.
+		z := s.zone(az)
+		z.single = len(known) == 0 || slices.Contains(known, az)
+		z.set = z.single
 	}
 	if len(conf.AZs) == 0 {
 		// The nodes of a set must share a zone; a lone node goes anywhere.

@@ -15,7 +15,7 @@ func TestScenarios(t *testing.T) {
 	for name, tell := range map[string]func(t *testing.T) *world{
 		"serve": tellServe, "late-binding": tellLateBinding, "accept": tellAccept, "release": tellRelease,
 		"hold": tellHold, "death": tellDeath, "hopeless": tellHopeless, "lifetime": tellLifetime, "quota": tellQuota,
-		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "breaker": tellBreaker,
+		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "breaker": tellBreaker,
 		"min-ready": tellMinReady, "room": tellRoom, "starvation": tellStarvation, "commands": tellCommands,
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
 		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
@@ -211,6 +211,18 @@ func tellZones(t *testing.T) *world {
 	w.drop("one")
 	w.boot("n001", "n002")
 	w.pass("a set is never put together from two zones")
+	return w
+}
+
+func tellZonesGone(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", func(p *pool.Provider) { p.Pools[0].AZs = []string{"az1"} }))
+	w.quota("east", pool.NoLimits()).Zones = []string{"az2"}
+	w.request("one", "small")
+	w.request("set", "small small")
+	w.pass("nothing is launched where no zone of the pool is there any more")
+	w.quota("east", pool.NoLimits()).Zones = []string{"az1", "az2"}
+	w.pass("until one is back")
 	return w
 }
 
