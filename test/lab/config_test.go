@@ -41,7 +41,7 @@ func pool(name string, k keys, labels ...keys) keys {
 // wait long for the lab, which shares the machine with its clients.
 func provider(cloud string, k keys, pools ...keys) keys {
 	return with(keys{
-		"name": cloud, "cloud": cloud, "rate": 0.05, "boot-timeout": 300, "launch-timeout": 900, "pools": pools,
+		"name": cloud, "cloud": cloud, "rate": 0.05, "boot-timeout": 900, "launch-timeout": 1800, "pools": pools,
 	}, k)
 }
 

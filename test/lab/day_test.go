@@ -134,7 +134,7 @@ func (d *diskimage) in(t *testing.T, cloud string) image {
 func (d *diskimage) await(t *testing.T, clouds ...string) {
 	t.Helper()
 	for _, cloud := range clouds {
-		d.site.await(t, "the image is in "+cloud, 2*long, func() (string, bool) {
+		d.site.await(t, "the image is in "+cloud, long, func() (string, bool) {
 			found := d.uploads(t, cloud)
 			return fmt.Sprintf("%+v", found), len(found) == 1 && found[0].Status == "active"
 		})

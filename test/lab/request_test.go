@@ -86,6 +86,18 @@ func (r *request) answer(t *testing.T) protocol.Answer {
 	return a
 }
 
+// fails waits until the request failed, and returns the error that it shows.
+func (r *request) fails(t *testing.T) string {
+	t.Helper()
+	var a protocol.Answer
+	r.site.await(t, fmt.Sprintf("%s for %v fails", r.Name(), r.labels), long, func() (string, bool) {
+		var err error
+		a, err = r.Answer(t.Context())
+		return a.State + " " + show(a), err == nil && a.State == "failed"
+	})
+	return a.Error
+}
+
 // release gives the nodes back.
 func (r *request) release(t *testing.T) {
 	t.Helper()

@@ -23,8 +23,8 @@ import (
 
 // Limits of waiting, for a machine that has other things to do.
 const (
-	soon = 2 * time.Minute // what poold does by itself
-	long = 8 * time.Minute // what the cloud works on
+	soon = 5 * time.Minute // what poold does by itself
+	long = 20 * time.Minute // what the cloud works on
 )
 
 // site is one installation of poold: an etcd, one peer and a tenant of the
