@@ -273,10 +273,5 @@ func (r *run) answer(b *batch, err error, now time.Time) {
 	if b.kind == cloud.Unauthorized {
 		r.refusedCredentials(err, now)
 	}
-	if b.kind == cloud.Invalid || b.kind == cloud.NotFound || b.kind == cloud.Capacity {
-		// A flavor, an image or a zone may have gone.
-		r.quota.doubtful = true
-		r.factsAgain(now)
-	}
 	r.log.Warn("create failed", zap.String("kind", string(b.kind)), zap.Int("size", b.size), zap.Error(err))
 }

@@ -278,6 +278,7 @@ func (r *run) moved(before, after *pool.Node, now time.Time) {
 	case after.Failure == pool.KindQuota:
 		r.lower(after, now)
 	case doubtful(after.Failure):
+		r.quota.doubtful = true
 		r.factsAgain(now)
 	}
 	if b != nil && r.view.byID[after.ID].inst.Status == cloud.StatusError {
