@@ -1,7 +1,7 @@
 # Every target is one line; what needs more is a script in scripts/.
 
 FUZZTIME ?= 30s
-BENCH ?= .
+BENCH ?=
 
 .DEFAULT_GOAL := help
 
@@ -52,8 +52,16 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## benchmarks matching BENCH (all)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## the table of docs/benchmarks.md, or the part of it that BENCH names
+	go test -C test/bench -tags bench -count=1 -timeout 30m -run 'Test$(BENCH)'
+
+.PHONY: bench-docs
+bench-docs: ## measure, and write the table into docs/benchmarks.md
+	BENCH_TABLE=$(CURDIR)/docs/benchmarks.md $(MAKE) bench
+
+.PHONY: microbench
+microbench: ## Go benchmarks matching BENCH (all)
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
 
 .PHONY: golden
 golden: ## rewrite golden files and generated parts of documents

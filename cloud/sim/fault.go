@@ -80,6 +80,9 @@ type Fault struct {
 	Times int `json:"times,omitempty"`
 	// After is how many times it could happen and does not, at first.
 	After int `json:"after,omitempty"`
+	// Percent is in how many of a hundred cases it happens, spread evenly; 0
+	// is in all.
+	Percent int `json:"percent,omitempty"`
 
 	// Status is the HTTP status of the answer, Body its whole text.
 	Status int    `json:"status,omitempty"`
@@ -146,7 +149,10 @@ func (f *armed) matches(names []string) bool {
 
 func (f *armed) strikes() bool {
 	f.seen++
-	return f.seen > f.After && (f.Times == 0 || f.seen <= f.After+f.Times)
+	if f.seen <= f.After || f.Times != 0 && f.seen > f.After+f.Times {
+		return false
+	}
+	return f.Percent == 0 || f.seen*f.Percent/100 > (f.seen-1)*f.Percent/100
 }
 
 func (f *armed) on(call cloud.Call) bool {

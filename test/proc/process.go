@@ -99,6 +99,9 @@ func (p *Process) Kill() {
 	p.expected = p.Killed()
 }
 
+// Pid is the program's process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Exited is closed when the program has ended. It may be used by any goroutine.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
