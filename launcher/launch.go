@@ -17,9 +17,11 @@ import (
 const (
 	// batchMax is how many instances one call asks for at most.
 	batchMax = writeSize
-	// linger is how long the first pending node of a batch waits for others,
-	// because what is decided at once may arrive in several writes.
-	linger = 100 * time.Millisecond
+	// quiet is how long no more pending nodes of a kind may have come before
+	// they are asked for, because what is decided at once may arrive in several
+	// writes; lingerMax is how long the first of them waits for others.
+	quiet     = 10 * time.Millisecond
+	lingerMax = 100 * time.Millisecond
 )
 
 // batchKey is what the nodes of a batch have in common.
@@ -41,6 +43,7 @@ type launch struct {
 func (v *view) launches(now time.Time, p *plan) {
 	groups := map[batchKey]*launch{}
 	var order []*launch
+	var waiting map[string]bool
 	building := 0
 	for _, t := range v.nodes {
 		if t.node.State == pool.NodeBuilding {
@@ -56,11 +59,14 @@ func (v *view) launches(now time.Time, p *plan) {
 		key := keyOf(t.node)
 		g := groups[key]
 		if g == nil {
+			if waiting == nil {
+				waiting = waitingLabels(v.snap)
+			}
 			g = &launch{key: key, lane: cloud.LaneReady}
 			groups[key] = g
 			order = append(order, g)
 		}
-		if t.node.ForSet != nil || v.waiting[t.node.Label] {
+		if t.node.ForSet != nil || waiting[t.node.Label] {
 			g.lane = cloud.LaneRequest
 		}
 		g.nodes = append(g.nodes, t)
@@ -88,13 +94,7 @@ func (v *view) room(building int) int {
 // returns how many nodes are launched.
 func (v *view) split(g *launch, room int, now time.Time, p *plan) int {
 	size := v.size(g.key)
-	oldest := g.nodes[0].since
-	for _, t := range g.nodes {
-		if t.since.Before(oldest) {
-			oldest = t.since
-		}
-	}
-	if ready := oldest.Add(linger); len(g.nodes) < size && now.Before(ready) {
+	if ready := g.complete(); len(g.nodes) < size && now.Before(ready) {
 		p.wakeAt(ready)
 		return 0
 	}
@@ -103,6 +103,23 @@ func (v *view) split(g *launch, room int, now time.Time, p *plan) int {
 		p.launches = append(p.launches, launch{g.key, part, g.lane})
 	}
 	return len(nodes)
+}
+
+// complete is when no more nodes are waited for.
+func (g *launch) complete() time.Time {
+	first, last := g.nodes[0].since, g.nodes[0].since
+	for _, t := range g.nodes {
+		if t.since.Before(first) {
+			first = t.since
+		}
+		if t.since.After(last) {
+			last = t.since
+		}
+	}
+	if most := first.Add(lingerMax); most.Before(last.Add(quiet)) {
+		return most
+	}
+	return last.Add(quiet)
 }
 
 // size is how many nodes of a key are asked for at a time.

@@ -146,6 +146,9 @@ func (v *view) building(t *track, p *plan) {
 	case t.inst.Status == cloud.StatusError:
 		p.fails = append(p.fails, failing{t: t})
 		return
+	case t.arrived != nil:
+		p.move(t, pool.NodeReady, "reachable")
+		return
 	case !deadline.IsZero() && v.lists.last.After(deadline):
 		// A list from after the deadline was seen: while the cloud does not
 		// answer, no launch fails for it.
@@ -256,7 +259,7 @@ func (v *view) seenDeleting(t *track, now time.Time, p *plan) {
 		p.looks = append(p.looks, t)
 	}
 	p.wakeAt(again)
-	p.await(v.due(t.asked.Add(v.deletion * 7 / 10)))
+	p.await(v.dueFrom(t.asked.Add(v.deletion*7/10), goneMin))
 }
 
 // unseenDeleting waits until it is certain that there never was an instance.

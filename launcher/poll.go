@@ -16,9 +16,13 @@ import (
 // nothing happens, so it follows what is awaited.
 const (
 	// paceMin to paceMax is the time between two lists while something is
-	// awaited: a fifth of how late it is.
-	paceMin = time.Second
+	// awaited: a fifth of how late it is. For nodes that go away, which nobody
+	// waits for, it is goneMin at least.
+	paceMin = 200 * time.Millisecond
+	goneMin = time.Second
 	paceMax = 5 * time.Second
+	// listShare is the part of the time that lists may take.
+	listShare = 4
 	// Something that is paceLate late is looked for every paceSlow only.
 	paceLate = 2 * time.Minute
 	paceSlow = 30 * time.Second
@@ -27,8 +31,10 @@ const (
 	standingEvery = time.Minute
 	idleEvery     = 10 * time.Minute
 	fullEvery     = 5 * time.Minute
-	// rateShare is the part of the provider's rate that lists may take.
-	rateShare = 4
+	// rateShare is the part of the provider's rate that lists may take, and
+	// busyShare that while other calls wait for their turn.
+	rateShare = 3
+	busyShare = 8
 	// listRetryMin to listRetryMax is the pause after lists that failed.
 	listRetryMin = 2 * time.Second
 	listRetryMax = time.Minute
@@ -42,18 +48,21 @@ const (
 )
 
 // expected is when to look whether the instance of a building node is active:
-// not before 70 % of what its label took lately, then at the pace.
+// not before its label's boots were over lately, then at the pace.
 func (v *view) expected(t *track) time.Time {
-	return v.due(v.askedAt(t).Add(v.boots[t.node.Label] * 7 / 10))
+	return v.due(v.askedAt(t).Add(v.boots[t.node.Label].early()))
 }
 
 // due is when to list for something that is expected at a time.
-func (v *view) due(at time.Time) time.Time {
+func (v *view) due(at time.Time) time.Time { return v.dueFrom(at, paceMin) }
+
+// dueFrom is due with a pace of its own to begin with.
+func (v *view) dueFrom(at time.Time, least time.Duration) time.Time {
 	if v.lists.last.Before(at) {
 		return at
 	}
 	late := v.lists.last.Sub(at)
-	pace := min(max(late/5, paceMin), paceMax)
+	pace := min(max(late/5, least), paceMax)
 	if late > paceLate {
 		pace = paceSlow
 	}
@@ -72,7 +81,7 @@ func (v *view) polling(now time.Time, p *plan) {
 		}
 		full = full || a.full && !a.at.After(now)
 	}
-	if share := v.lists.last.Add(rateShare * v.provider.Rate); !v.lists.last.IsZero() && due.Before(share) {
+	if share := v.share(); due.Before(share) {
 		due = share
 	}
 	if due.Before(v.lists.retry) {
@@ -87,6 +96,20 @@ func (v *view) polling(now time.Time, p *plan) {
 		mark = cloud.ListMark{}
 	}
 	p.poll = &mark
+}
+
+// share is the earliest time at which a list does not take more than its share
+// of the rate and of the time.
+func (v *view) share() time.Time {
+	ls := &v.lists
+	if ls.last.IsZero() {
+		return time.Time{}
+	}
+	part := time.Duration(rateShare)
+	if v.crowded {
+		part = busyShare
+	}
+	return ls.last.Add(max(part*v.provider.Rate, listShare*ls.took))
 }
 
 // slowPoll is when to list though nothing is awaited; the first list is due
@@ -125,7 +148,7 @@ func (r *run) startPoll(ctx context.Context, mark cloud.ListMark, now time.Time)
 	r.spawn(ctx, func(ctx context.Context) effect {
 		listing, err := r.list(ctx, mark, cloud.LanePoll)
 		return func(r *run, end time.Time) {
-			r.view.lists.busy = false
+			r.view.lists.busy, r.view.lists.took = false, end.Sub(now)
 			if err != nil {
 				r.listFailed(err, end)
 				return
@@ -218,7 +241,7 @@ func (r *run) see(t *track, i *cloud.Instance, at time.Time) {
 	}
 	if i.Status == cloud.StatusActive && t.inst.Status != cloud.StatusActive && t.node.State == pool.NodeBuilding &&
 		b != nil && !b.answered.IsZero() {
-		r.view.learnBoot(t, at.Sub(b.answered))
+		r.view.learnBoot(t, b.answered, at)
 	}
 	t.inst, t.asOf, t.missing = *i, at, false
 	if i.Status == cloud.StatusDeleted {
@@ -306,17 +329,31 @@ func (r *run) nextSuspect() {
 	}
 }
 
+// boots is how long the boots of a label took lately, and how much that varies.
+type boots struct{ mean, deviation time.Duration }
+
+// early is when a boot may be over at the earliest, by what is known.
+func (b boots) early() time.Duration { return max(0, b.mean-2*b.deviation-paceMin) }
+
 // learnBoot keeps how long instances of a node's label take to become active.
-// One that was seen building before took about as long as it was awaited. One
-// that was active at the first look took less, by who knows how much: the next
-// look comes in half the time, so that one slow boot is forgotten quickly.
-func (v *view) learnBoot(t *track, d time.Duration) {
+// What is seen is late, so what counts is the list before, in which the
+// instance was still building. One that was active at the first look took less
+// than was thought, by who knows how much: the next look comes earlier.
+func (v *view) learnBoot(t *track, asked, now time.Time) {
 	known := v.boots[t.node.Label]
-	switch {
-	case t.inst.ID != "":
-		v.boots[t.node.Label] = average(known, d)
-	case known == 0 || d/2 < known:
-		v.boots[t.node.Label] = d / 2
+	took := v.lists.last.Sub(asked)
+	if t.inst.ID == "" || took <= 0 {
+		took = now.Sub(asked) * 7 / 10
+		if known.mean > 0 && took >= known.mean {
+			return // a late look tells nothing
+		}
+	}
+	if known.mean == 0 {
+		known.mean = took
+	}
+	v.boots[t.node.Label] = boots{
+		mean:      (3*known.mean + took) / 4,
+		deviation: (3*known.deviation + (took - known.mean).Abs()) / 4,
 	}
 }
 

@@ -88,7 +88,7 @@ func (r *run) startReach(ctx context.Context, e reaching, now time.Time) {
 			switch {
 			case t.node.State != pool.NodeBuilding || t.gone || r.fatal != nil:
 			case got.err == nil:
-				r.startReady(ctx, t, &got, end)
+				t.arrived = &got
 			case kind != "":
 				r.startFail(ctx, failing{t, kind, got.err.Error()}, end)
 			}
@@ -213,16 +213,12 @@ func (*Launcher) persist(ctx context.Context, try func(ctx context.Context) erro
 	}
 }
 
-// startReady writes that a node is ready, with everything that is known about
-// its instance.
-func (r *run) startReady(ctx context.Context, t *track, got *reached, now time.Time) {
-	after := t.node.Moved(pool.NodeReady, pool.Launcher, "reachable", now)
-	after.InstanceID, after.HostID = t.inst.ID, t.inst.HostID
-	if t.inst.AZ != "" {
-		after.AZ = t.inst.AZ
+// describe puts everything that is known about the instance into the record of
+// a node that is ready.
+func (a *reached) describe(n *pool.Node, inst *cloud.Instance) {
+	n.InstanceID, n.HostID = inst.ID, inst.HostID
+	if inst.AZ != "" {
+		n.AZ = inst.AZ
 	}
-	after.Addresses, after.InterfaceIP, after.HostKeys = got.addresses, got.ip, got.hostKeys
-	changes := []pool.Change[pool.Node]{pool.Update(t.node, after)}
-	t.busy = true
-	r.spawn(ctx, func(ctx context.Context) effect { return r.settled(r.commitNodes(ctx, changes)) })
+	n.Addresses, n.InterfaceIP, n.HostKeys = a.addresses, a.ip, a.hostKeys
 }

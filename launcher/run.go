@@ -21,8 +21,16 @@ const (
 	maxEvidence = 8
 )
 
-// minPause is the least time between two decisions that time alone asks for.
-const minPause = 5 * time.Millisecond
+const (
+	// minPause is the least time between two decisions that time alone asks
+	// for.
+	minPause = 5 * time.Millisecond
+	// restShare is how many times as long as a pass takes what comes meanwhile
+	// gathers before the next one, up to longestRest: with many nodes one pass
+	// then serves many changes.
+	restShare   = 4
+	longestRest = 50 * time.Millisecond
+)
 
 // effect is what a goroutine wants changed in the state of the loop, which
 // runs it. It may be nil.
@@ -62,8 +70,13 @@ func (l *Launcher) Run(ctx context.Context) error {
 		// The channel is taken before the snapshot, so that no change between
 		// the two is missed.
 		changed := l.store.Changed()
-		wake := r.pass(ctx, time.Now())
+		began := time.Now()
+		wake := r.pass(ctx, began)
+		ended := time.Now()
 		if err := r.wait(ctx, changed, wake); err != nil {
+			return err
+		}
+		if err := r.rest(ctx, ended.Add(min(restShare*ended.Sub(began), longestRest))); err != nil {
 			return err
 		}
 		if r.fatal != nil {
@@ -84,12 +97,34 @@ func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time)
 	case e := <-r.effects:
 		e(r, time.Now())
 	}
+	return nil
+}
+
+// rest takes in what ends until a time, and at least what has ended already.
+func (r *run) rest(ctx context.Context, until time.Time) error {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-r.effects:
+			e(r, time.Now())
+		case <-timer.C:
+			r.drain()
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// drain takes in what has ended already.
+func (r *run) drain() {
 	for {
 		select {
 		case e := <-r.effects:
 			e(r, time.Now())
 		default:
-			return nil
+			return
 		}
 	}
 }
@@ -99,6 +134,7 @@ func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time)
 func (r *run) pass(ctx context.Context, now time.Time) time.Time {
 	snap := r.store.Snapshot()
 	r.view.absorb(snap, now)
+	r.view.crowded = r.running.creates+r.running.deletes > 1
 	p := r.view.decide(now)
 	r.start(ctx, &p, now)
 	p.wakeAt(r.passQuota(ctx, snap, now))
@@ -177,8 +213,12 @@ func (r *run) wrote(n *pool.Node, revision int64) {
 	t.node, t.wrote, t.behind, t.busy = &stored, revision, true, false
 }
 
-// writeRetry is the pause after a write that could not be made.
-const writeRetry = time.Second
+// The pauses after a write that could not be made, and after one that lost a
+// race.
+const (
+	writeRetry    = time.Second
+	conflictRetry = 100 * time.Millisecond
+)
 
 // unwritten frees nodes whose write did not happen.
 func (r *run) unwritten(changes []pool.Change[pool.Node], err error, now time.Time) {
@@ -192,7 +232,7 @@ func (r *run) unwritten(changes []pool.Change[pool.Node], err error, now time.Ti
 		if errors.Is(err, pool.ErrConflict) {
 			// Somebody else's change is on its way here; do not decide on the
 			// same copy again and again until it comes.
-			t.retry = now.Add(linger)
+			t.retry = now.Add(conflictRetry)
 		}
 	}
 	if errors.Is(err, pool.ErrConflict) {
@@ -225,6 +265,9 @@ func (m *move) after(now time.Time) *pool.Node {
 		return n
 	}
 	n := m.t.node.Moved(m.to, pool.Launcher, m.reason, now)
+	if m.to == pool.NodeReady {
+		m.t.arrived.describe(n, &m.t.inst)
+	}
 	if m.kind != "" {
 		n.Failure = m.kind
 	}

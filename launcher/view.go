@@ -35,6 +35,10 @@ type track struct {
 	// asked is when a delete was last accepted, asks how often one was tried.
 	asked time.Time
 	asks  int
+	// arrived is how the instance was reached, until that is on record.
+	arrived *reached
+	// round is the last absorb that found the node.
+	round uint64
 	// cleared says that no floating IP of the node is left; clearTried that
 	// removing them was tried.
 	cleared, clearTried bool
@@ -74,8 +78,10 @@ type lists struct {
 	busy bool
 	// mark asks for changes; zero before the first list.
 	mark cloud.ListMark
-	// last and full are when the last list, and the last full one, began.
+	// last and full are when the last list, and the last full one, began;
+	// took is how long the last one took.
 	last, full time.Time
+	took       time.Duration
 	// trusted are when the last two full lists that are believed began.
 	trusted [2]time.Time
 	// retry is when to list again after failures in a row.
@@ -93,68 +99,94 @@ func (l *lists) twiceSince(t time.Time) bool { return l.trusted[0].After(t) }
 // view is all that decide looks at.
 type view struct {
 	provider *pool.Provider
-	// nodes are in the order of the snapshot.
-	nodes   []*track
-	byID    map[pool.NodeID]*track
+	snap     *pool.Snapshot
+	// nodes are those that are not gone, in the order of the snapshot.
+	nodes []*track
+	byID  map[pool.NodeID]*track
+	// spare is the list of nodes of the time before, to be used again.
+	spare []*track
+	// round counts the snapshots that were taken over.
+	round   uint64
 	batches map[string]*batch
+	// tidyAt is how many batches there may be before those are looked for
+	// that no node is of.
+	tidyAt int
 	sizes   map[batchKey]int
 	lists   lists
-	// waiting are the labels that unanswered requests ask for.
-	waiting map[string]bool
 	// trouble says that credentials are refused.
 	trouble bool
+	// crowded says that calls wait for their turn.
+	crowded bool
 	// boots and deletion are how long a label's boot, and a delete, take.
-	boots    map[string]time.Duration
+	boots    map[string]boots
 	deletion time.Duration
 }
 
 func newView(p *pool.Provider) *view {
 	return &view{
 		provider: p, byID: map[pool.NodeID]*track{}, batches: map[string]*batch{},
-		sizes: map[batchKey]int{}, boots: map[string]time.Duration{},
+		sizes: map[batchKey]int{}, boots: map[string]boots{},
 	}
 }
 
 // absorb takes over what a snapshot says, unless we know better: what we wrote
 // ourselves after it.
+//
+// Most records are the same as before, and both lists are in the same order:
+// the tracks of the last time are walked along instead of looked up.
 func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
-	v.nodes = v.nodes[:0]
-	for _, n := range snap.Nodes {
-		if n.Provider != v.provider.Name {
-			continue
+	before, at := v.nodes, 0
+	v.nodes, v.spare = v.spare[:0], before
+	v.snap = snap
+	v.round++
+	for _, n := range snap.NodesOf(v.provider.Name) {
+		for at < len(before) && before[at].node.ID < n.ID {
+			at++
 		}
-		t := v.byID[n.ID]
+		var t *track
+		if at < len(before) && before[at].node.ID == n.ID {
+			t = before[at]
+		} else {
+			t = v.byID[n.ID]
+		}
+		if n.State == pool.NodeDeleted && (t == nil || !t.busy && snap.Revision >= t.wrote) {
+			continue // nothing is left to do about it
+		}
 		if t == nil {
 			t = &track{since: now}
 			v.byID[n.ID] = t
 		}
-		t.behind = snap.Revision < t.wrote
-		if !t.behind {
-			t.node = n
-		}
-		if t.inst.ID == "" && t.node.InstanceID != "" {
-			t.inst.ID = t.node.InstanceID
-		}
+		t.take(n, snap.Revision)
+		t.round = v.round
 		v.nodes = append(v.nodes, t)
 	}
 	v.forget(snap)
-	v.waiting = waitingLabels(snap)
 }
+
+// take takes over what a snapshot says of the node.
+func (t *track) take(n *pool.Node, revision int64) {
+	t.behind = revision < t.wrote
+	if !t.behind {
+		t.node = n
+	}
+	if t.inst.ID == "" && t.node.InstanceID != "" {
+		t.inst.ID = t.node.InstanceID
+	}
+}
+
+// tidyBatches is how many batches are kept at least.
+const tidyBatches = 16
 
 // forget drops what is known about nodes and batches that are no more.
 func (v *view) forget(snap *pool.Snapshot) {
 	if len(v.byID) > len(v.nodes) {
-		present := make(map[*track]bool, len(v.nodes))
-		for _, t := range v.nodes {
-			present[t] = true
-		}
 		for id, t := range v.byID {
-			if !present[t] && !t.busy && snap.Revision >= t.wrote {
+			if t.round != v.round && !t.busy && snap.Revision >= t.wrote {
 				delete(v.byID, id)
 			}
 		}
 	}
-	if len(v.batches) == 0 {
+	if len(v.batches) < v.tidyAt {
 		return
 	}
 	used := make(map[string]bool, len(v.batches))
@@ -168,6 +200,7 @@ func (v *view) forget(snap *pool.Snapshot) {
 			delete(v.batches, id)
 		}
 	}
+	v.tidyAt = 2*len(v.batches) + tidyBatches
 }
 
 // waitingLabels returns the labels of the requests that have no answer yet.

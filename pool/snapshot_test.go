@@ -31,3 +31,24 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// The list is in the order of the keys, in which "a-b/" is before "a/".
+func TestNodesOf(t *testing.T) {
+	s := &pool.Snapshot{}
+	for _, n := range []struct{ provider, id string }{
+		{"a b", "1"}, {"a-b", "1"}, {"a-b", "2"}, {"a", "1"}, {"a", "2"}, {"a", "3"}, {"b", "1"},
+	} {
+		s.Nodes = append(s.Nodes, &pool.Node{Provider: n.provider, ID: pool.NodeID(n.id)})
+	}
+	for provider, want := range map[string]int{"a b": 1, "a-b": 2, "a": 3, "b": 1, "aa": 0, "": 0, "c": 0} {
+		nodes := s.NodesOf(provider)
+		if len(nodes) != want {
+			t.Errorf("%q has %d nodes, want %d", provider, len(nodes), want)
+		}
+		for _, n := range nodes {
+			if n.Provider != provider {
+				t.Errorf("%q has a node of %q", provider, n.Provider)
+			}
+		}
+	}
+}

@@ -3,7 +3,10 @@ package pool
 import (
 	"cmp"
 	"encoding/json"
+	"net/url"
 	"slices"
+	"sort"
+	"strings"
 )
 
 // RecordVersion is the version that records are written with.
@@ -72,6 +75,15 @@ type Snapshot struct {
 	// cannot read, because they are newer or damaged, sorted. While there are
 	// any, nobody may conclude from the absence of a record.
 	Unreadable []string
+}
+
+// NodesOf returns the nodes of a provider, which are together in the list.
+func (s *Snapshot) NodesOf(provider string) []*Node {
+	want := url.PathEscape(provider) + "/" // as in the keys
+	order := func(i int) int { return strings.Compare(url.PathEscape(s.Nodes[i].Provider)+"/", want) }
+	from := sort.Search(len(s.Nodes), func(i int) bool { return order(i) >= 0 })
+	size := sort.Search(len(s.Nodes)-from, func(i int) bool { return order(from+i) > 0 })
+	return s.Nodes[from : from+size]
 }
 
 // Quota returns the quota record of a provider, or nil.
