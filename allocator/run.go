@@ -18,8 +18,12 @@ import (
 const (
 	// inParallel is how many writes are under way at once.
 	inParallel = 64
-	// settle is how long a pass waits for more of a burst of changes.
-	settle = 5 * time.Millisecond
+	// restShare is how many times as long as deciding took what changes
+	// meanwhile gathers before the next pass, up to longestRest. The first
+	// change after a while is decided upon at once; of a burst, what comes
+	// while that is written.
+	restShare   = 4
+	longestRest = 50 * time.Millisecond
 	// retryConflict is when to look again after a lost race, if the change
 	// that won it is not heard of sooner; retryError after any other failure.
 	retryConflict = 100 * time.Millisecond
@@ -73,24 +77,26 @@ func (a *Allocator) Run(ctx context.Context) error {
 	defer a.metrics.reset()
 	var written int64 // nothing is decided on a snapshot before it
 	for {
-		wait := longestWait
+		began := time.Now()
+		wait, rest := longestWait, began
 		if s, c := a.Store.Snapshot(), a.Catalog(); s != nil && c != nil && s.Revision >= written {
-			revision, again, err := a.pass(ctx, s, c)
+			done, err := a.pass(ctx, s, c)
 			if err != nil {
 				return err
 			}
-			written = max(written, revision)
-			wait = min(wait, again)
+			written = max(written, done.revision)
+			wait = min(wait, done.again)
+			rest = done.decided.Add(min(restShare*done.decided.Sub(began), longestRest))
 		}
-		if err := a.wait(ctx, wait); err != nil {
+		if err := a.wait(ctx, wait, rest); err != nil {
 			return err
 		}
 	}
 }
 
-// wait returns at the next change or after a time, and lets a burst of changes
-// settle.
-func (a *Allocator) wait(ctx context.Context, most time.Duration) error {
+// wait returns at the next change or after a time, but not before the rest is
+// over.
+func (a *Allocator) wait(ctx context.Context, most time.Duration, rest time.Time) error {
 	timer := time.NewTimer(max(0, most))
 	defer timer.Stop()
 	select {
@@ -103,12 +109,16 @@ func (a *Allocator) wait(ctx context.Context, most time.Duration) error {
 			return errors.New("the store tells of no more changes")
 		}
 	}
-	burst := time.NewTimer(settle)
-	defer burst.Stop()
+	left := time.Until(rest)
+	if left <= 0 {
+		return nil
+	}
+	gather := time.NewTimer(left)
+	defer gather.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-burst.C:
+	case <-gather.C:
 	}
 	select {
 	case <-a.Store.Changed():
@@ -117,12 +127,21 @@ func (a *Allocator) wait(ctx context.Context, most time.Duration) error {
 	return nil
 }
 
-// pass decides once and writes the plan. It returns the revision of the last
-// write and how long to wait at most.
-func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog) (int64, time.Duration, error) {
+// passed is what came of a pass.
+type passed struct {
+	// revision is that of the last write, again how long to wait at most.
+	revision int64
+	again    time.Duration
+	// decided is when the plan was made.
+	decided time.Time
+}
+
+// pass decides once and writes the plan.
+func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog) (passed, error) {
 	now := time.Now()
 	plan := Decide(s, c, now)
-	a.metrics.decide.Observe(time.Since(now).Seconds())
+	decided := time.Now()
+	a.metrics.decide.Observe(decided.Sub(now).Seconds())
 	a.metrics.observe(&plan)
 	if len(plan.Decisions) > 0 {
 		a.Log.Debug("plan made", zap.Int64("revision", s.Revision), zap.String("plan", plan.Summary()))
@@ -131,7 +150,7 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 	for i := range plan.Decisions {
 		w, err := a.mint(&plan.Decisions[i])
 		if err != nil {
-			return 0, 0, err
+			return passed{}, err
 		}
 		writes[i] = w
 	}
@@ -146,10 +165,10 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 		g.Go(func() error { return a.apply(ctx, &plan.Decisions[i], w, t) })
 	}
 	if err := g.Wait(); err != nil {
-		return 0, 0, err
+		return passed{}, err
 	}
 	a.metrics.lastPass.SetToCurrentTime()
-	return t.revision, t.again, nil
+	return passed{t.revision, t.again, decided}, nil
 }
 
 // mint gives the new nodes of a decision their ids. The ids belong to this

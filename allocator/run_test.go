@@ -32,6 +32,8 @@ type fakeStore struct {
 	fail              func(w pool.Write) error
 	under, mostAtOnce int
 	reads             int
+	// slow is how long a look at the records takes.
+	slow time.Duration
 }
 
 func newFakeStore(m *model) *fakeStore {
@@ -39,6 +41,7 @@ func newFakeStore(m *model) *fakeStore {
 }
 
 func (s *fakeStore) Snapshot() *pool.Snapshot {
+	time.Sleep(s.slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
@@ -184,22 +187,41 @@ func TestRunServesARequest(t *testing.T) {
 	})
 }
 
-// A burst of events costs one decision.
+// The first event is decided upon at once, and what comes while that is
+// written, or while a pass rests from what it cost, is one decision more.
 func TestRunDecidesOnceForABurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, aProvider("east", nil))
-		s, _, _ := running(t, w, nil)
-		synctest.Wait()
-		before := s.passes()
-		for range 100 {
-			s.publish()
-			synctest.Wait()
-		}
-		time.Sleep(2 * settle)
-		if n := s.passes() - before; n != 1 {
-			t.Errorf("%d passes for a burst, want 1", n)
-		}
-	})
+	const cost = time.Millisecond
+	for name, c := range map[string]struct {
+		slow   time.Duration
+		event  func(s *fakeStore, w *world)
+		pause  time.Duration
+		passes int
+	}{
+		"while the first is written": {0, func(_ *fakeStore, w *world) { w.request("a", "small") }, 0, 2},
+		"while a pass rests":         {cost, func(*fakeStore, *world) {}, cost / 50, 2},
+		"far apart":                  {cost, func(*fakeStore, *world) {}, 10 * cost, 101},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, aProvider("east", nil))
+				s, _, _ := running(t, w, func(s *fakeStore) { s.slow, s.delay = c.slow, time.Minute })
+				time.Sleep(time.Second)
+				synctest.Wait()
+				before := s.passes()
+				s.change(func() { c.event(s, w) })
+				synctest.Wait()
+				for range 100 {
+					time.Sleep(c.pause)
+					s.publish()
+					synctest.Wait()
+				}
+				time.Sleep(longestRest)
+				if n := s.passes() - before; n != c.passes {
+					t.Errorf("%d passes for a burst, want %d", n, c.passes)
+				}
+			})
+		})
+	}
 }
 
 // Deadlines come true without any event.
