@@ -29,16 +29,39 @@ const (
 // until it is known; if ctx or the ownership ends before, [pool.ErrUnknown]. A
 // write that already happened exactly like this is done, not in conflict.
 func (s *Store) Apply(ctx context.Context, fence *Ownership, w pool.Write) (int64, error) {
-	p := plan{store: s, by: w.By}
-	if err := p.add(ctx, fence, w); err != nil {
-		return 0, fmt.Errorf("write as %s: %w", w.By, err)
+	revision, err := s.apply(ctx, fence, w, assume)
+	if len(w.Gone) > 0 && errors.Is(err, pool.ErrConflict) {
+		// There may be another request at the key of one that is gone.
+		revision, err = s.apply(ctx, fence, w, verify)
 	}
-	revision, err := s.settle(ctx, fence, p.txn)
 	if err != nil {
 		return 0, fmt.Errorf("write as %s: %w", w.By, err)
 	}
 	s.tell(w)
 	return revision, nil
+}
+
+// absence is how it is made sure that a request is gone.
+type absence int
+
+const (
+	// assume that there is nothing at its key, which is nearly always so.
+	assume absence = iota
+	// verify what is at its key.
+	verify
+)
+
+func (s *Store) apply(ctx context.Context, fence *Ownership, w pool.Write, gone absence) (int64, error) {
+	p := plan{store: s, by: w.By, gone: gone, own: map[string]ownWrite{}}
+	if err := p.add(ctx, fence, w); err != nil {
+		return 0, err
+	}
+	s.own.expect(p.own)
+	revision, err := s.settle(ctx, fence, p.txn)
+	if err != nil {
+		s.own.forget(p.own)
+	}
+	return revision, err
 }
 
 // settle commits a transaction until its outcome is known.
@@ -107,7 +130,9 @@ func (s *Store) base(ctx context.Context) (int64, error) {
 type plan struct {
 	store *Store
 	by    pool.Actor
+	gone  absence
 	txn   kv.Txn
+	own   map[string]ownWrite
 }
 
 // add checks a write and turns all of it into conditions and changes.
@@ -210,6 +235,10 @@ func (p *plan) addRequests(ctx context.Context, w pool.Write) error {
 		p.txn.If = append(p.txn.If, kv.Unchanged(p.store.keys.request(r.Client, r.ID), r.Revision))
 	}
 	for _, ref := range w.Gone {
+		if p.gone == assume {
+			p.txn.If = append(p.txn.If, kv.Absent(p.store.keys.request(ref.Client, ref.ID)))
+			continue
+		}
 		cond, err := p.store.gone(ctx, ref)
 		if err != nil {
 			return err
@@ -262,6 +291,7 @@ func addChange[T any](p *plan, c kind[T], ch pool.Change[T]) error {
 		return err
 	}
 	p.txn.Then = append(p.txn.Then, kv.Put(key, value))
+	p.own[key] = ownWrite{value, ch.After}
 	return nil
 }
 

@@ -145,6 +145,17 @@ func (c kind[T]) encode(r *T) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// stored is a record as decode would read it from the item that it was written
+// to.
+func (c kind[T]) stored(r T, p place, it kv.Item) *T {
+	record, version := c.meta(&r)
+	record.Revision, *version = it.ModRevision, pool.RecordVersion
+	if c.fill != nil {
+		c.fill(&r, p, it)
+	}
+	return &r
+}
+
 // decode reads a record. With errors other than errNewer and errMisplaced the
 // record has what could be read.
 func (c kind[T]) decode(k keys, p place, it kv.Item) (*T, error) {
@@ -164,6 +175,9 @@ func (c kind[T]) decode(k keys, p place, it kv.Item) (*T, error) {
 	if c.key(k, r) != it.Key {
 		return r, fmt.Errorf("decode %s: %w", it.Key, errMisplaced)
 	}
+	if c.knows(it.Value) {
+		return r, nil
+	}
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(it.Value, &all); err != nil {
 		return r, fmt.Errorf("decode %s: %w", it.Key, err)
@@ -173,4 +187,39 @@ func (c kind[T]) decode(k keys, p place, it kv.Item) (*T, error) {
 		record.Extra = all
 	}
 	return r, nil
+}
+
+// knows tells whether all fields of a valid JSON object are known. It may say
+// no of one that is written in an unusual way.
+func (c kind[T]) knows(object []byte) bool {
+	depth, name := 0, false
+	for i := 0; i < len(object); i++ {
+		switch object[i] {
+		case '{', '[':
+			depth++
+			name = depth == 1
+		case '}', ']':
+			depth--
+		case ',':
+			name = depth == 1
+		case '"':
+			begin := i + 1
+			i = closing(object, begin)
+			if name && !c.known[string(object[begin:i])] {
+				return false
+			}
+			name = false
+		}
+	}
+	return true
+}
+
+// closing is where a string ends that begins at i.
+func closing(text []byte, i int) int {
+	for ; i < len(text) && text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return min(i, len(text))
 }

@@ -35,9 +35,16 @@ func goldenRecord[T any](t *testing.T, c kind[T], r *T) {
 	text.WriteByte('\n')
 	golden.Equal(t, filepath.Join("testdata", c.name+".json"), text.String())
 	key := c.key(k, r)
-	got, err := c.decode(k, k.parse(key), kv.Item{Key: key, Value: text.Bytes(), ModRevision: 9, CreateRevision: 8, Lease: 7})
+	it := kv.Item{Key: key, Value: text.Bytes(), ModRevision: 9, CreateRevision: 8, Lease: 7}
+	got, err := c.decode(k, k.parse(key), it)
 	if err != nil {
 		t.Fatal(err)
+	}
+	fresh := *r
+	record, version := c.meta(&fresh)
+	record.Revision, *version = 0, 0
+	if diff := cmp.Diff(got, c.stored(fresh, k.parse(key), it)); diff != "" {
+		t.Errorf("%s, taken from our own write, is otherwise (-read +taken):\n%s", c.name, diff)
 	}
 	if diff := cmp.Diff(r, got); diff != "" {
 		t.Errorf("%s is read otherwise (-written +read):\n%s", c.name, diff)
@@ -99,6 +106,23 @@ func TestGolden(t *testing.T) {
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
 		Labels: []string{"noble"}, Images: []string{"i"}, Owns: []string{"provider/p"}, Record: rec,
 	})
+}
+
+// Names that are not known are found wherever they are, and others never.
+func TestKnows(t *testing.T) {
+	c := kind[struct{}]{known: map[string]bool{"a": true, "b": true}}
+	for text, want := range map[string]bool{
+		`{}`: true, `{"a":1}`: true, `{"a":{"x":1},"b":["y",{"z":"w"}]}`: true, `{ "a" : "x,\"y\":{", "b":"\\" }`: true,
+		`{"x":1}`: false, `{"a":{"b":1},"x":[]}`: false, `{"a":"\\","x":1}`: false, `{"a":[{}],"x":1}`: false,
+		`{"a":"}","x":1}`: false, `{"\u0061":1}`: false, `{"":1}`: false, `{"a":{"x":"]"},"c":1}`: false,
+	} {
+		if !json.Valid([]byte(text)) {
+			t.Fatalf("%s is not JSON", text)
+		}
+		if got := c.knows([]byte(text)); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
 }
 
 func TestDecodeRefuses(t *testing.T) {

@@ -21,6 +21,7 @@ type Store struct {
 	log   *zap.Logger
 	// seen is the highest revision that a reply has told.
 	seen atomic.Int64
+	own  own
 }
 
 // New returns a store of the records under prefix; "" is [DefaultPrefix].

@@ -85,19 +85,19 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error {
 		t.requests.set(it.Key, s.decodeRequest(p, it))
 		return nil
 	case familyNode:
-		return decodeInto(&t.nodes, s.codec.nodes, s.keys, p, it)
+		return decodeInto(s, &t.nodes, s.codec.nodes, p, it)
 	case familyAllocation:
-		return decodeInto(&t.allocations, s.codec.allocations, s.keys, p, it)
+		return decodeInto(s, &t.allocations, s.codec.allocations, p, it)
 	case familyBuild:
-		return decodeInto(&t.builds, s.codec.builds, s.keys, p, it)
+		return decodeInto(s, &t.builds, s.codec.builds, p, it)
 	case familyUpload:
-		return decodeInto(&t.uploads, s.codec.uploads, s.keys, p, it)
+		return decodeInto(s, &t.uploads, s.codec.uploads, p, it)
 	case familyCommand:
-		return decodeInto(&t.commands, s.codec.commands, s.keys, p, it)
+		return decodeInto(s, &t.commands, s.codec.commands, p, it)
 	case familyQuota:
-		return decodeInto(&t.quotas, s.codec.quotas, s.keys, p, it)
+		return decodeInto(s, &t.quotas, s.codec.quotas, p, it)
 	case familyMember:
-		return decodeInto(&t.members, s.codec.members, s.keys, p, it)
+		return decodeInto(s, &t.members, s.codec.members, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
@@ -107,8 +107,12 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error {
 
 // decodeInto takes in one item; a record that cannot be read is not shown in
 // an older version either.
-func decodeInto[T any](t *table[T], c kind[T], k keys, p place, it kv.Item) error {
-	r, err := c.decode(k, p, it)
+func decodeInto[T any](s *Store, t *table[T], c kind[T], p place, it kv.Item) error {
+	if r, ok := s.own.take(it).(*T); ok {
+		t.set(it.Key, c.stored(*r, p, it))
+		return nil
+	}
+	r, err := c.decode(s.keys, p, it)
 	if err != nil {
 		r = nil
 	}

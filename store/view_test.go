@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"pgregory.net/rapid"
 
@@ -128,6 +129,35 @@ func TestViewFollows(t *testing.T) {
 }
 
 // Every kind of record arrives where it belongs.
+// What we wrote ourselves is not read again, unless somebody else came first.
+func TestViewTakesOwnWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, v := watching(t)
+		r.apply(t, create(pending("a"), pending("b")))
+		synctest.Wait()
+		if left := len(r.Store.own.written); left != 0 {
+			t.Errorf("%d writes are still remembered after the watch told of them", left)
+		}
+		mine := pending("c")
+		mine.HostKeys = []string{"ours"}
+		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "c"): {[]byte("what was never written"), mine}})
+		other := New(r.kv, "", zap.NewNop())
+		if _, err := other.Apply(t.Context(), nil, create(pending("c"))); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(r.read(t), v.Snapshot()); diff != "" {
+			t.Errorf("the view differs from what is stored (-stored +view):\n%s", diff)
+		}
+		if _, err := r.Apply(t.Context(), nil, create(pending("a"))); err == nil {
+			t.Fatal("made twice")
+		}
+		if _, left := r.Store.own.written[r.keys.node("p", "a")]; left {
+			t.Error("a write that was not made is remembered")
+		}
+	})
+}
+
 func TestReadHasEveryKind(t *testing.T) {
 	r := newRig(t)
 	r.apply(t, create(pending("n")))
