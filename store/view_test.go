@@ -128,7 +128,6 @@ func TestViewFollows(t *testing.T) {
 	})
 }
 
-// Every kind of record arrives where it belongs.
 // What we wrote ourselves is not read again, unless somebody else came first.
 func TestViewTakesOwnWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -158,6 +157,7 @@ func TestViewTakesOwnWrites(t *testing.T) {
 	})
 }
 
+// Every kind of record arrives where it belongs.
 func TestReadHasEveryKind(t *testing.T) {
 	r := newRig(t)
 	r.apply(t, create(pending("n")))
