@@ -153,3 +153,19 @@ func TestConnectAddress(t *testing.T) {
 		}
 	}
 }
+
+// Without host key checking an active node is ready though nothing answers.
+func TestWithoutHostKeyChecking(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.cfg.Provider.Pools[0].Labels[0].HostKeyChecking = false
+		w.cfg.Reach = func(context.Context, Target) ([]string, error) { return nil, errors.New("nobody there") }
+		w.start()
+		w.store.add("n1")
+		pass(20 * time.Second)
+		w.want(pool.NodeReady, 1)
+		if n := w.store.node("n1"); len(n.HostKeys) != 0 {
+			w.t.Errorf("host keys %v", n.HostKeys)
+		}
+		w.end()
+	})
+}
