@@ -128,6 +128,17 @@ func (c *checker) checkNames() {
 		if l.minReady.v < 0 {
 			c.notef(l.minReady.at, "less than 0 keeps none ready, as 0 does; the label can still be asked for")
 		}
+		c.checkSchedule(l.schedule)
+	}
+}
+
+func (c *checker) checkSchedule(schedule []period) {
+	for _, p := range schedule {
+		for _, d := range p.days.v {
+			if _, ok := weekdays(d.v); !ok {
+				c.errorf(d.at, "must be a day such as mon, or a span of days such as mon-fri")
+			}
+		}
 	}
 }
 

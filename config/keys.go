@@ -61,7 +61,19 @@ type label struct {
 	place
 	name        value[string]
 	minReady    value[int64]
+	percent     value[int64]
+	maxReady    value[int64]
+	schedule    []period
 	maxReadyAge value[time.Duration]
+	maxInUseAge value[time.Duration]
+}
+
+type period struct {
+	place
+	days     value[[]value[string]]
+	from, to value[time.Duration]
+	zone     value[*time.Location]
+	minReady value[int64]
 }
 
 // secureDocument is the secure file.
@@ -234,12 +246,44 @@ func labelKeys() table[label] {
 				"The name that clients ask for.").needed(),
 			integer("min-ready", math.MinInt32, math.MaxInt32, func(l *label) *value[int64] { return &l.minReady },
 				"How many nodes are kept ready ahead of demand, over the whole system."),
+			many("min-ready-schedule", func(l *label) *[]period { return &l.schedule }, periodKeys(),
+				"When `min-ready` is another. Of several periods that fit the time the last one counts."),
+			integer("min-ready-percent", 0, 1000, func(l *label) *value[int64] { return &l.percent },
+				"Keep at least this part of the number of nodes in use ready, too."),
+			integer("max-ready", 0, math.MaxInt32, func(l *label) *value[int64] { return &l.maxReady },
+				"How many nodes are kept ready at most, whatever `min-ready-percent` and the schedule say; `0` does not limit it."),
 			seconds("max-ready-age", 0, func(l *label) *value[time.Duration] { return &l.maxReadyAge },
 				"How old a ready node may get before it is replaced; `0` is any age."),
+			seconds("max-in-use-age", 0, func(l *label) *value[time.Duration] { return &l.maxInUseAge },
+				"How long a node may be in use before it is taken away; `0` is for ever."),
 			old[label]("image", "name the image in providers[].pools[].labels[].diskimage"),
 			old[label]("providers", "name the label in providers[].pools[].labels"),
 			old[label]("subnodes", "clients ask for several nodes in one request"),
 			old[label]("ready-script", "put what nodes need into elements of the image"),
+		},
+	}
+}
+
+func periodKeys() table[period] {
+	return table[period]{
+		title: "labels[].min-ready-schedule[]",
+		about: "A part of the day, on some days. If `to` is not later than `from` it ends on the day after.",
+		fresh: func() period {
+			return period{
+				days: preset([]value[string]{preset("mon-sun")}), to: preset(24 * time.Hour), zone: preset(time.UTC),
+			}
+		},
+		fields: []field[period]{
+			names("days", func(p *period) *value[[]value[string]] { return &p.days },
+				"The days on which it begins: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`, and spans such as `mon-fri`."),
+			clock("from", func(p *period) *value[time.Duration] { return &p.from },
+				"When it begins."),
+			clock("to", func(p *period) *value[time.Duration] { return &p.to },
+				"When it is over."),
+			zone("timezone", func(p *period) *value[*time.Location] { return &p.zone },
+				"Where these days and times are told."),
+			integer("min-ready", 0, math.MaxInt32, func(p *period) *value[int64] { return &p.minReady },
+				"How many nodes are kept ready then.").needed(),
 		},
 	}
 }

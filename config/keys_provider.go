@@ -8,7 +8,7 @@ import (
 type provider struct {
 	place
 	name, driver, cloud, region, imageNameFormat value[string]
-	concurrency, priority                        value[int64]
+	concurrency, priority, weight                value[int64]
 	rate                                         value[time.Duration]
 	bootTimeout, launchTimeout, uploadTimeout    value[time.Duration]
 	images                                       []providerImage
@@ -43,7 +43,7 @@ type providerPool struct {
 	autoFloatingIP, hostKeyChecking value[bool]
 	zones, networks, securityGroups value[[]value[string]]
 	attributes                      value[[]entry]
-	priority                        value[int64]
+	priority, weight                value[int64]
 	labels                          []poolLabel
 }
 
@@ -52,7 +52,7 @@ type poolLabel struct {
 	name, image, cloudImage    value[string]
 	flavor, keyName, userdata  value[string]
 	publicKey, serverGroup     value[string]
-	minRAM, volumeGB           value[int64]
+	minRAM, volumeGB, minReady value[int64]
 	consoleLog, bootFromVolume value[bool]
 	hostKeyChecking            value[bool]
 	properties, hints          value[[]entry]
@@ -122,6 +122,8 @@ func providerOwnKeys() []field[provider] {
 			"How many nodes may be building at once; `0` and `-1` are any number."),
 		integer("priority", math.MinInt32, math.MaxInt32, func(p *provider) *value[int64] { return &p.priority },
 			"Lower numbers are preferred."),
+		integer("weight", 1, math.MaxInt32, func(p *provider) *value[int64] { return &p.weight },
+			"The provider's share of the nodes among those of equal priority. Without any weight they go where there is the most room.").silent(),
 		text("image-name-format", func(p *provider) *value[string] { return &p.imageNameFormat },
 			"What uploads are called, made of `{image_name}`, `{upload_id}` and `{timestamp}`."),
 		seconds("image-upload-timeout", 1, func(p *provider) *value[time.Duration] { return &p.uploadTimeout },
@@ -235,6 +237,8 @@ func poolKeys() table[providerPool] {
 			"Attributes that clients see of every node."),
 		integer("priority", math.MinInt32, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.priority },
 			"Lower numbers are preferred; that of the provider unless it is given.").silent(),
+		integer("weight", 1, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.weight },
+			"The pool's share among pools of equal priority; that of the provider unless it is given.").silent(),
 		many("labels", func(p *providerPool) *[]poolLabel { return &p.labels }, poolLabelKeys(),
 			"The labels that this pool offers, and how it makes their nodes."),
 	}
@@ -267,6 +271,8 @@ func poolLabelSources() []field[poolLabel] {
 			"The name or id of the flavor; with `min-ram`, a part of the name."),
 		integer("min-ram", 0, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.minRAM },
 			"The least RAM in MiB; the smallest flavor that has it is taken."),
+		integer("min-ready", 0, math.MaxInt32, func(l *poolLabel) *value[int64] { return &l.minReady },
+			"How many nodes are kept ready in this pool. They count towards the `min-ready` of the label."),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // so that the names of time zones are known on every machine
 
 	"gopkg.in/yaml.v3"
 
@@ -128,6 +129,49 @@ func duration[T any](
 	kind := "duration such as `90s` or `2m`, or seconds"
 	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func(d time.Duration) string {
 		return code(d.String())
+	})
+}
+
+// clock is a key whose value is a time of the day.
+func clock[T any](name string, get func(*T) *value[time.Duration], doc string) field[T] {
+	read := func(w *walker, it item) (time.Duration, bool) {
+		v, ok := w.written(it)
+		if !ok {
+			return 0, false
+		}
+		if v == "24:00" {
+			return 24 * time.Hour, true
+		}
+		at, err := time.Parse("15:04", v)
+		if err != nil {
+			w.errorf(it.mark, "must be a time of the day such as \"08:00\"")
+			return 0, false
+		}
+		return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute, true
+	}
+	return scalar(keyDoc{name: name, kind: "time such as `\"08:00\"`", text: doc}, get, read, func(d time.Duration) string {
+		return code(fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60))
+	})
+}
+
+// zone is a key whose value is the IANA name of a time zone.
+func zone[T any](name string, get func(*T) *value[*time.Location], doc string) field[T] {
+	read := func(w *walker, it item) (*time.Location, bool) {
+		v, ok := w.text(it)
+		if !ok {
+			return nil, false
+		}
+		// "Local" would be another time on every peer.
+		location, err := time.LoadLocation(v)
+		if err != nil || v == "" || v == "Local" {
+			w.errorf(it.mark, "must be a time zone such as Europe/Berlin or UTC")
+			return nil, false
+		}
+		return location, true
+	}
+	kind := "time zone such as `Europe/Berlin`"
+	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func(l *time.Location) string {
+		return code(l.String())
 	})
 }
 

@@ -28,7 +28,9 @@ func resolve(d *document) *Config {
 	}
 	for _, l := range d.labels {
 		c.Catalog.Labels = append(c.Catalog.Labels, pool.Label{
-			Name: l.name.v, MinReady: int(max(0, l.minReady.v)), MaxReadyAge: l.maxReadyAge.v,
+			Name: l.name.v, MinReady: int(max(0, l.minReady.v)), ReadyPercent: int(l.percent.v),
+			MaxReady: int(l.maxReady.v), Schedule: l.periods(),
+			MaxReadyAge: l.maxReadyAge.v, MaxInUseAge: l.maxInUseAge.v,
 		})
 	}
 	for i := range d.images {
@@ -42,6 +44,39 @@ func resolve(d *document) *Config {
 		}
 	}
 	return c
+}
+
+func (l *label) periods() []pool.Period {
+	var all []pool.Period
+	for _, p := range l.schedule {
+		one := pool.Period{From: p.from.v, To: p.to.v, Location: p.zone.v, MinReady: int(p.minReady.v)}
+		for _, d := range p.days.v {
+			days, _ := weekdays(d.v)
+			one.Days = append(one.Days, days...)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// weekdays are the days that a word such as "mon" or "mon-fri" names, and false
+// for any other word.
+func weekdays(word string) ([]time.Weekday, bool) {
+	names := []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+	first, last, span := strings.Cut(word, "-")
+	if !span {
+		last = first
+	}
+	from, to := slices.Index(names, first), slices.Index(names, last)
+	if from < 0 || to < 0 {
+		return nil, false
+	}
+	days := []time.Weekday{time.Weekday(from)}
+	for d := from; d != to; {
+		d = (d + 1) % len(names)
+		days = append(days, time.Weekday(d))
+	}
+	return days, true
 }
 
 func (e *etcd) resolve() Etcd {
@@ -145,7 +180,7 @@ func (p *provider) resolve(c *pool.Catalog) pool.Provider {
 	out := pool.Provider{
 		Name: p.name.v, Driver: p.driver.v, Cloud: p.cloud.v, Region: p.region.v,
 		Rate: p.rate.v, BootTimeout: p.bootTimeout.v, LaunchTimeout: p.launchTimeout.v,
-		MaxConcurrency: int(p.concurrency.v), Priority: int(p.priority.v),
+		MaxConcurrency: int(p.concurrency.v), Priority: int(p.priority.v), Weight: int(p.weight.v),
 		ImageNameFormat: p.imageNameFormat.v, ImageUploadTimeout: p.uploadTimeout.v,
 	}
 	for i := range p.images {
@@ -208,7 +243,10 @@ func (p *providerPool) resolve(in *provider) pool.Pool {
 		Name: p.name.v, Limits: p.caps.limits(), IgnoreProviderQuota: p.ignoreQuota.v,
 		AZs: texts(p.zones), SecurityGroups: texts(p.securityGroups),
 		AutoFloatingIP: p.autoFloatingIP.v, Attributes: merged(p.attributes),
-		Priority: int(in.priority.v),
+		Priority: int(in.priority.v), Weight: int(in.weight.v),
+	}
+	if p.weight.set {
+		out.Weight = int(p.weight.v)
 	}
 	if p.priority.set {
 		out.Priority = int(p.priority.v)
@@ -221,7 +259,7 @@ func (p *providerPool) resolve(in *provider) pool.Pool {
 
 func (l *poolLabel) resolve(in *providerPool) pool.LabelSpec {
 	out := pool.LabelSpec{
-		Name: l.name.v, DiskImage: l.image.v, CloudImage: l.cloudImage.v,
+		Name: l.name.v, MinReady: int(l.minReady.v), DiskImage: l.image.v, CloudImage: l.cloudImage.v,
 		FlavorName: l.flavor.v, MinRAMMiB: l.minRAM.v, KeyName: l.keyName.v, PublicKey: strings.TrimSpace(l.publicKey.v),
 		ConsoleLog: l.consoleLog.v, BootFromVolume: l.bootFromVolume.v,
 		Properties: merged(l.properties), UserData: l.userdata.v, Tags: texts(l.tags),

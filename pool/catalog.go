@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Catalog is what the configuration says can be had: labels, images and
 // providers, resolved (parents merged, defaults filled in) and checked. It is
@@ -18,10 +21,56 @@ type Catalog struct {
 type Label struct {
 	Name string
 	// MinReady is how many nodes are kept ready ahead of demand, over the
-	// whole system.
+	// whole system. See [Label.Floor].
 	MinReady int
-	// MaxReadyAge is how old a ready node may get; zero is any age.
-	MaxReadyAge time.Duration
+	// ReadyPercent keeps as many besides as are that part of those in use, if
+	// it is more than MinReady; MaxReady bounds that, zero does not.
+	ReadyPercent, MaxReady int
+	// Schedule says when MinReady is another; the last period that fits the
+	// time counts.
+	Schedule []Period
+	// MaxReadyAge is how old a ready node may get, MaxInUseAge how long one
+	// may be in use; zero is for ever.
+	MaxReadyAge, MaxInUseAge time.Duration
+}
+
+// Floor is how many nodes are kept ready at a time when so many are in use.
+func (l *Label) Floor(now time.Time, inUse int) int {
+	floor := l.MinReady
+	for i := range l.Schedule {
+		if l.Schedule[i].Contains(now) {
+			floor = l.Schedule[i].MinReady
+		}
+	}
+	floor = max(floor, (inUse*l.ReadyPercent+99)/100)
+	if l.MaxReady > 0 {
+		floor = min(floor, l.MaxReady)
+	}
+	return floor
+}
+
+// Period is a part of the day, on some days of the week, in one time zone.
+type Period struct {
+	Days []time.Weekday
+	// From and To are times of the day; if To is not later than From the
+	// period ends on the day after.
+	From, To time.Duration
+	// Location is where the days and times are told.
+	Location *time.Location `json:"-"`
+	// MinReady is the label's during the period.
+	MinReady int
+}
+
+// Contains tells whether a time is in the period. The time of the day is what
+// the clocks there show, also on a day that they are changed.
+func (p *Period) Contains(now time.Time) bool {
+	local := now.In(p.Location)
+	clock := time.Duration(local.Hour())*time.Hour + time.Duration(local.Minute())*time.Minute
+	today, yesterday := local.Weekday(), (local.Weekday()+6)%7
+	if p.To > p.From {
+		return clock >= p.From && clock < p.To && slices.Contains(p.Days, today)
+	}
+	return clock >= p.From && slices.Contains(p.Days, today) || clock < p.To && slices.Contains(p.Days, yesterday)
 }
 
 // TenantLimit bounds what the requests of one tenant may use at a time.
@@ -46,8 +95,9 @@ type Provider struct {
 	// MaxConcurrency is how many nodes may be building at once; zero or less
 	// is any number.
 	MaxConcurrency int
-	// Priority orders providers, lower first.
-	Priority int
+	// Priority orders providers, lower first. Weight is the provider's share
+	// among those of equal priority; zero is 1 if another has one.
+	Priority, Weight int
 	// ImageNameFormat names uploads: {image_name}, {upload_id}, {timestamp}.
 	ImageNameFormat    string
 	ImageUploadTimeout time.Duration
@@ -91,14 +141,18 @@ type Pool struct {
 	SecurityGroups []string
 	AutoFloatingIP bool
 	Attributes     map[string]string
-	// Priority orders pools, lower first.
-	Priority int
-	Labels   []LabelSpec
+	// Priority orders pools, lower first; Weight is the pool's share among
+	// equals. Zero is as the provider says.
+	Priority, Weight int
+	Labels           []LabelSpec
 }
 
 // LabelSpec is how a pool makes nodes of a label.
 type LabelSpec struct {
 	Name string
+	// MinReady is how many nodes are kept ready in this pool, which count
+	// towards the label's.
+	MinReady int
 	// DiskImage or CloudImage names the image; exactly one is set.
 	DiskImage, CloudImage string
 	// FlavorName is a flavor's name or id; with MinRAMMiB it is a part of the

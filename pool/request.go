@@ -46,6 +46,8 @@ type Request struct {
 	Tenant           string `json:"tenant,omitempty"`
 	// Provider pins the request to one provider.
 	Provider string `json:"provider,omitempty"`
+	// Prefer names a provider that is taken if that costs no time.
+	Prefer string `json:"prefer,omitempty"`
 	// Deadline is when an unanswered request fails.
 	Deadline *time.Time `json:"deadline,omitempty"`
 	// MaxLifetime is a duration such as "4h" after which the request is
