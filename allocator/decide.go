@@ -63,6 +63,7 @@ type decider struct {
 	owned       map[pool.RequestRef][]*pool.Node // ready and in use
 	shapes      map[string]*shape
 	claims      []*claim
+	inUse       map[string]int                // by label
 	meant       map[pool.RequestRef][]*supply // that have nodes in flight for its set
 	batches     map[batchKey]*batch
 
@@ -101,6 +102,7 @@ func newDecider(s *pool.Snapshot, c *pool.Catalog, now time.Time) *decider {
 		allocations: make(map[[2]string]*pool.Allocation, len(s.Allocations)),
 		nodes:       make(map[pool.NodeID]*pool.Node, len(s.Nodes)),
 		owned:       map[pool.RequestRef][]*pool.Node{},
+		inUse:       map[string]int{},
 		shapes:      map[string]*shape{},
 		batches:     map[batchKey]*batch{},
 		meant:       map[pool.RequestRef][]*supply{},

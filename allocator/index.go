@@ -38,6 +38,10 @@ type slice struct {
 	spare []*pool.Node
 }
 
+// weighted tells whether the pool was given a weight, weight what it is.
+func (s *slice) weighted() bool { return s.conf.Weight > 0 || s.prov.conf.Weight > 0 }
+func (s *slice) weight() int64  { return int64(max(1, cmp.Or(s.conf.Weight, s.prov.conf.Weight))) }
+
 // zone is an availability zone of a pool; the empty name is wherever the
 // cloud puts a node.
 type zone struct {
@@ -273,6 +277,9 @@ func (d *decider) indexNodes() {
 		}
 		s := d.slices[[2]string{n.Provider, n.Pool}]
 		d.book(n, s)
+		if n.State == pool.NodeInUse {
+			d.inUse[n.Label]++
+		}
 		if n.AllocatedTo != nil && (n.State == pool.NodeInUse || n.State == pool.NodeReady) {
 			d.owned[*n.AllocatedTo] = append(d.owned[*n.AllocatedTo], n)
 		}

@@ -14,7 +14,11 @@ type shape struct {
 	labels []string // sorted, each once
 	counts []int
 	total  int
-	cands  []*cand // best first
+	// prefer is the provider that the requests would rather have, if any.
+	prefer string
+	// weighted tells whether any candidate has a weight.
+	weighted bool
+	cands    []*cand // best first
 	// stuck remembers, by tenant, that a request of this shape could not be
 	// placed and why. Within one decision room only shrinks, so the next one
 	// cannot be placed either.
@@ -49,11 +53,11 @@ func (p *place) where() string {
 // shape returns the shape of a request whose labels are all offered.
 func (d *decider) shape(r *pool.Request) *shape {
 	sorted := slices.Sorted(slices.Values(r.Labels))
-	key := r.Provider + "\x00" + strings.Join(sorted, "\x00")
+	key := r.Provider + "\x00" + r.Prefer + "\x00" + strings.Join(sorted, "\x00")
 	if s := d.shapes[key]; s != nil {
 		return s
 	}
-	s := &shape{total: len(sorted), stuck: map[*ledger][]pool.Reason{}, crowded: map[*ledger]bool{}}
+	s := &shape{total: len(sorted), prefer: r.Prefer, stuck: map[*ledger][]pool.Reason{}, crowded: map[*ledger]bool{}}
 	for _, l := range sorted {
 		if n := len(s.labels); n > 0 && s.labels[n-1] == l {
 			s.counts[n-1]++
@@ -90,6 +94,7 @@ func (s *shape) add(from *slice) {
 		c.places = append(c.places, p)
 	}
 	c.tooLarge = c.never(nil)
+	s.weighted = s.weighted || from.weighted()
 	s.cands = append(s.cands, c)
 }
 
@@ -142,15 +147,27 @@ func (c *cand) withheld(from *claim) bool {
 	return r != nil && r != from
 }
 
-// idlePlace returns the place that can serve a request at once: by priority of the
-// pool, then by the age of the oldest node.
+// idlePlace returns the place that can serve a request at once: in the provider
+// that it prefers, by priority of the pool, then by the age of the oldest node.
 func idlePlace(c *claim) *place {
+	if c.shape.prefer != "" {
+		if p := idlePlaceIn(c, (*cand).preferred); p != nil {
+			return p
+		}
+	}
+	return idlePlaceIn(c, func(*cand) bool { return true })
+}
+
+// preferred tells whether the pool is in the provider that is preferred.
+func (c *cand) preferred() bool { return c.slice.prov.conf.Name == c.shape.prefer }
+
+func idlePlaceIn(c *claim, among func(k *cand) bool) *place {
 	var best *place
 	for _, k := range c.shape.cands {
 		if best != nil && k.slice.priority > best.cand.slice.priority {
 			break
 		}
-		if k.withheld(c) {
+		if k.withheld(c) || !among(k) {
 			continue
 		}
 		for _, p := range k.places {
@@ -197,15 +214,19 @@ type option struct {
 	headroom     int64
 }
 
-// better orders options: what can be launched in full at once, then with the
-// fewest launches, then by priority, and then by the age of the nodes if there
-// is nothing to launch, or by headroom, the load of the provider and the zone, and name.
+// better orders options: what can be launched in full at once, then what is
+// preferred, then with the fewest launches, then by priority, and then by the
+// age of the nodes if there is nothing to launch, or by weight or headroom, the
+// load of the provider and the zone, and name.
 func (o *option) better(than *option) bool {
 	if than.place == nil {
 		return true
 	}
 	if whole, other := o.now == o.missing, than.now == than.missing; whole != other {
 		return whole
+	}
+	if preferred := o.place.cand.preferred(); preferred != than.place.cand.preferred() {
+		return preferred
 	}
 	if o.missing != than.missing {
 		return o.missing < than.missing
@@ -218,6 +239,8 @@ func (o *option) better(than *option) bool {
 		// By what stays the same until the nodes are ready: a request that
 		// changed its mind would have nodes launched and given up for ever.
 		return oldestFirst(o.place.first(), than.place.first()) < 0
+	case o.place.cand.shape.weighted && a != b && a.used.Instances*b.weight() != b.used.Instances*a.weight():
+		return a.used.Instances*b.weight() < b.used.Instances*a.weight()
 	case o.headroom != than.headroom:
 		return o.headroom > than.headroom
 	case a.prov != b.prov && a.prov.used.Instances != b.prov.used.Instances:

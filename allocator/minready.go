@@ -7,10 +7,11 @@ import (
 	"poold/pool"
 )
 
-// keepReady fills every label up to its floor of nodes ready ahead of demand,
-// and gives up pending ones that are beyond it. Requests come first: they had
-// their choice of room and of launches, and a provider whose quota one waits
-// for gets no node ahead of demand.
+// keepReady fills every label up to its floors of nodes ready ahead of demand,
+// those of single pools and that of the whole system, and gives up pending ones
+// that are beyond them. Requests come first: they had their choice of room and
+// of launches, and a provider whose quota one waits for gets no node ahead of
+// demand.
 func (d *decider) keepReady() {
 	names := make([]string, 0, len(d.labels))
 	for n := range d.labels {
@@ -20,14 +21,17 @@ func (d *decider) keepReady() {
 	for _, n := range names {
 		have := 0
 		for _, o := range d.offers[n] {
+			for o.stocked() < o.spec.MinReady && d.launchAhead([]*slot{o}, o.spec.MinReady) {
+				continue
+			}
 			have += o.stocked()
 		}
-		floor := d.labels[n].MinReady
+		floor := d.labels[n].Floor(d.now, d.inUse[n])
 		if have > floor {
 			d.giveUp(n, have-floor)
 		}
 		for ; have < floor; have++ {
-			if !d.launchAhead(n) {
+			if !d.launchAhead(d.offers[n], floor) {
 				break
 			}
 		}
@@ -45,24 +49,20 @@ func (o *slot) stocked() int {
 	return n
 }
 
-// launchAhead launches one node of a label where the room for each that is
-// there already is the most, among the pools of the best priority that can:
-// so every provider gets a share by its headroom.
-func (d *decider) launchAhead(label string) bool {
+// launchAhead launches one node of a label, in a pool of the best priority that
+// can: the one that has the smallest part of its weight, or where the room for
+// each that is there already is the most, so that every provider gets a share.
+func (d *decider) launchAhead(offers []*slot, floor int) bool {
 	var best *slot
 	var at *zone
-	var bestRoom, bestHave int64
-	for _, o := range d.offers[label] {
+	var bestRoom int64
+	for _, o := range offers {
 		if best != nil && o.slice.priority > best.slice.priority {
 			break
 		}
 		z, room := d.ahead(o)
-		if room == 0 {
-			continue
-		}
-		have := int64(o.stocked()) + 1
-		if best == nil || room*bestHave > bestRoom*have {
-			best, at, bestRoom, bestHave = o, z, room, have
+		if room > 0 && (best == nil || o.behind(room, best, bestRoom)) {
+			best, at, bestRoom = o, z, room
 		}
 	}
 	if best == nil {
@@ -71,7 +71,7 @@ func (d *decider) launchAhead(label string) bool {
 	b := d.batch(at, best, best.source, nil)
 	b.count++
 	if b.asked == 0 {
-		b.reason = fmt.Sprintf("min-ready %d", d.labels[label].MinReady)
+		b.reason = fmt.Sprintf("min-ready %d", floor)
 	}
 	best.ahead++
 	best.slice.book(best.resources)
@@ -81,6 +81,16 @@ func (d *decider) launchAhead(label string) bool {
 		d.probe(best, at, best.newer, nil)
 	}
 	return true
+}
+
+// behind tells whether a slot with so much room has less of its share of the
+// nodes than another.
+func (o *slot) behind(room int64, other *slot, otherRoom int64) bool {
+	have, others := int64(o.stocked())+1, int64(other.stocked())+1
+	if a, b := o.slice, other.slice; a.weighted() || b.weighted() {
+		return have*b.weight() < others*a.weight()
+	}
+	return room*others > otherRoom*have
 }
 
 // ahead returns the zone in which a slot may launch ahead of demand, and its
@@ -114,15 +124,24 @@ func (d *decider) ahead(o *slot) (*zone, int64) {
 }
 
 // giveUp takes back up to n pending nodes of a label that nobody wants any
-// more, the newest first.
+// more, the newest first, and none that its pool needs for its own floor.
 func (d *decider) giveUp(label string, n int) {
 	var pending []*pool.Node
 	for _, o := range d.offers[label] {
-		for _, z := range o.slice.zones {
-			s := z.supplies[label]
-			if s == nil {
-				continue
-			}
+		pending = append(pending, d.beyond(o)...)
+	}
+	slices.SortFunc(pending, func(a, b *pool.Node) int { return oldestFirst(b, a) })
+	for _, node := range pending[:min(n, len(pending))] {
+		d.end(node, pool.NodeDeleted, "no longer wanted")
+	}
+}
+
+// beyond are the pending nodes of a slot, the newest first, that are more than
+// the floor of its pool.
+func (d *decider) beyond(o *slot) []*pool.Node {
+	var pending []*pool.Node
+	for _, z := range o.slice.zones {
+		if s := z.supplies[o.spec.Name]; s != nil {
 			for _, node := range s.inFlight {
 				if node.State == pool.NodePending && !d.taken[node] {
 					pending = append(pending, node)
@@ -131,7 +150,5 @@ func (d *decider) giveUp(label string, n int) {
 		}
 	}
 	slices.SortFunc(pending, func(a, b *pool.Node) int { return oldestFirst(b, a) })
-	for _, node := range pending[:min(n, len(pending))] {
-		d.end(node, pool.NodeDeleted, "no longer wanted")
-	}
+	return pending[:max(0, min(len(pending), o.stocked()-o.spec.MinReady))]
 }

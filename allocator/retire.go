@@ -28,7 +28,9 @@ func (d *decider) retire() {
 			} else {
 				forgotten = append(forgotten, pool.Remove(n))
 			}
-		case pool.NodeBuilding, pool.NodeInUse, pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
+		case pool.NodeInUse:
+			d.retireInUse(n)
+		case pool.NodeBuilding, pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
 		}
 	}
 	chunks(forgotten, func(some []pool.Change[pool.Node]) {
@@ -50,6 +52,19 @@ func (d *decider) expireHold(n *pool.Node) {
 		return
 	}
 	d.end(n, pool.NodeUsed, "the hold expired")
+}
+
+// retireInUse takes a node away from a client that has had it for too long.
+func (d *decider) retireInUse(n *pool.Node) {
+	l := d.labels[n.Label]
+	if l == nil || l.MaxInUseAge <= 0 {
+		return
+	}
+	if end := n.Since.Add(l.MaxInUseAge); d.now.Before(end) {
+		d.wake(end)
+		return
+	}
+	d.end(n, pool.NodeUsed, "in use for longer than max-in-use-age")
 }
 
 func (d *decider) retireIdle(n *pool.Node) {
