@@ -62,8 +62,12 @@ type Instance struct {
 	Mark      Mark
 	AZ        string
 	HostID    string
+	// Addresses are in the cloud's order.
 	Addresses []pool.Address
-	Created   time.Time
+	// AccessIPv4 and AccessIPv6 are what the cloud says to connect to, mostly
+	// nothing.
+	AccessIPv4, AccessIPv6 string
+	Created                time.Time
 }
 
 // ListMark says from when changes are wanted; the zero value asks for a full
@@ -138,6 +142,13 @@ type KeyPairer interface {
 	// of that name, which comes from [KeyPairName]. It makes no call that it
 	// has made before, unless a create was refused since.
 	EnsureKeyPair(ctx context.Context, name, publicKey string) error
+}
+
+// Addresser is the ability to tell which address to connect to.
+type Addresser interface {
+	// InterfaceIP chooses among the addresses of an active instance; "" leaves
+	// it to the caller. It makes no call that it has made before.
+	InterfaceIP(ctx context.Context, i Instance) (string, error)
 }
 
 // Exposer is the ability to give instances floating IPs.

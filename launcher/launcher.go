@@ -56,6 +56,7 @@ type Launcher struct {
 	driver       cloud.Driver
 	console      cloud.Console   // nil if the driver cannot
 	keyPairer    cloud.KeyPairer // nil if the driver cannot
+	addresser    cloud.Addresser // nil if the driver cannot
 	exposer      cloud.Exposer   // nil if the driver cannot
 	sweeper      cloud.Sweeper   // nil if the driver cannot
 	reacher      Reach
@@ -81,6 +82,7 @@ func New(cfg Config) (*Launcher, error) {
 	}
 	l.console, _ = cfg.Driver.(cloud.Console)
 	l.keyPairer, _ = cfg.Driver.(cloud.KeyPairer)
+	l.addresser, _ = cfg.Driver.(cloud.Addresser)
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
 	if l.reacher == nil {

@@ -123,3 +123,43 @@ func (c imageCloud) FindImage(ctx context.Context, name string) (string, error) 
 	})
 	return id, err
 }
+
+// choosyCloud says which address to connect to.
+type choosyCloud struct {
+	*fakeCloud
+
+	choose func(i cloud.Instance) (string, error)
+}
+
+func (c choosyCloud) InterfaceIP(_ context.Context, i cloud.Instance) (string, error) {
+	return c.choose(i)
+}
+
+// The driver says where to connect to, floating IP and all; where it has no
+// opinion the best address is taken, and where it has trouble it is asked
+// again.
+func TestChosenAddress(t *testing.T) {
+	for opinion, want := range map[string]string{"192.0.2.1": "192.0.2.1", "": "203.0.113.1"} {
+		bubble(t, func(w *world) {
+			w.cfg.Provider.Pools[0].AutoFloatingIP = true
+			asked := 0
+			w.cfg.Driver = choosyCloud{w.cloud, func(i cloud.Instance) (string, error) {
+				if len(i.Addresses) != 2 || !i.Addresses[1].Floating {
+					t.Errorf("asked about %+v", i.Addresses)
+				}
+				if asked++; asked == 1 {
+					return "", fail(cloud.Transient)
+				}
+				return opinion, nil
+			}}
+			w.start()
+			w.store.add("a")
+			pass(30 * time.Second)
+			w.want(pool.NodeReady, 1)
+			if got := w.store.node("a").InterfaceIP; got != want || asked != 2 {
+				t.Errorf("connected to %s after asking %d times, want %s after 2", got, asked, want)
+			}
+			w.end()
+		})
+	}
+}

@@ -135,7 +135,10 @@ func (l *Launcher) reach(ctx context.Context, n *pool.Node, inst cloud.Instance,
 	if got.err = l.expose(ctx, n, inst, now, &got); got.err != nil {
 		return got
 	}
-	if got.ip = connectAddress(got.addresses); got.ip == "" {
+	if got.ip, got.err = l.choose(ctx, inst, got.addresses); got.err != nil {
+		return got
+	}
+	if got.ip == "" {
 		got.err = &cloud.Error{Kind: pool.KindUnreachable, Op: "connect", Err: errors.New("the instance has no address")}
 		return got
 	}
@@ -143,6 +146,26 @@ func (l *Launcher) reach(ctx context.Context, n *pool.Node, inst cloud.Instance,
 		got.hostKeys, got.err = l.reacher(ctx, Target{IP: got.ip, Port: n.Port, Type: n.Type})
 	}
 	return got
+}
+
+// choose returns the address to connect to: the one that the driver prefers,
+// or the best of what there is.
+func (l *Launcher) choose(ctx context.Context, inst cloud.Instance, addresses []pool.Address) (string, error) {
+	ip := ""
+	if l.addresser != nil {
+		inst.Addresses = addresses
+		err := l.persist(ctx, func(ctx context.Context) (err error) {
+			ip, err = l.addresser.InterfaceIP(ctx, inst)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	if ip == "" {
+		ip = connectAddress(addresses)
+	}
+	return ip, nil
 }
 
 // The pauses between attempts to get a floating IP.

@@ -80,6 +80,8 @@ type Address struct {
 	// Network is the name of the network the address is in, as the cloud
 	// reports it.
 	Network string `json:"network,omitempty"`
+	// MAC is of the port that the address is on, or leads to.
+	MAC string `json:"mac,omitempty"`
 }
 
 // Connection is how a client reaches a node.

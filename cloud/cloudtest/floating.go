@@ -40,9 +40,12 @@ func (s *subject) exposed() (d exposing, spec cloud.ExposeSpec, got pool.Address
 	if err != nil {
 		s.t.Fatalf("expose: %v", err)
 	}
-	if got.IP == "" || !got.Floating || got.Version != 4 {
+	if got.IP == "" || !got.Floating || got.Version != 4 || got.Network != made.Addresses[0].Network {
 		s.t.Errorf("address is %+v", got)
 	}
+	// The cloud's own list may not show it yet.
+	made.Addresses = append(made.Addresses, got)
+	s.connects(made, got.IP)
 	return d, spec, got
 }
 
@@ -86,6 +89,7 @@ func (s *subject) shown(d exposing, id string, want pool.Address) {
 		if needs, err := d.NeedsFloatingIP(s.t.Context(), i); err != nil || needs {
 			s.t.Errorf("needs another: got %v, %v", needs, err)
 		}
+		s.connects(i, want.IP)
 		return true
 	})
 }
@@ -107,5 +111,17 @@ func foreignFloatingIP(s *subject) {
 	s.is("others remove it", other.Remove(s.t.Context(), cloud.FloatingIP, found[0].ID), cloud.Conflict)
 	if found, err := d.Resources(s.t.Context(), cloud.FloatingIP); err != nil || len(found) != 1 {
 		s.t.Errorf("it is no longer there: %+v, %v", found, err)
+	}
+}
+
+// connects fails the test unless an instance is to be reached at an address.
+func (s *subject) connects(i cloud.Instance, want string) {
+	s.t.Helper()
+	d, ok := s.Driver.(cloud.Addresser)
+	if !ok {
+		return
+	}
+	if got, err := d.InterfaceIP(s.t.Context(), i); err != nil || got != want {
+		s.t.Errorf("connect to %q, %v, want %q", got, err, want)
 	}
 }

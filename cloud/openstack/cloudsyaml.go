@@ -58,6 +58,8 @@ type cloudEntry struct {
 	Format     text         `yaml:"image_format"`
 	FIPSource  text         `yaml:"floating_ip_source"`
 	Networks   []netSetting `yaml:"networks"`
+	Private    *bool        `yaml:"private"`
+	ForceIPv4  *bool        `yaml:"force_ipv4"`
 
 	ComputeURL text `yaml:"compute_endpoint_override"`
 	ImageURL   text `yaml:"image_endpoint_override"`
@@ -95,10 +97,22 @@ type netSetting struct {
 	// RoutesExternally says whether its addresses can be reached from
 	// everywhere; nil leaves it to what the cloud says.
 	RoutesExternally *bool `yaml:"routes_externally"`
+	// RoutesIPv4Externally says it of IPv4 alone.
+	RoutesIPv4Externally *bool `yaml:"routes_ipv4_externally"`
 	// NATDestination is where floating IPs lead.
 	NATDestination bool `yaml:"nat_destination"`
+	// NATSource is where floating IPs come from.
+	NATSource bool `yaml:"nat_source"`
 	// DefaultInterface is the network whose addresses come first.
 	DefaultInterface bool `yaml:"default_interface"`
+}
+
+func (n *netSetting) routesIPv4() bool {
+	routes := n.RoutesIPv4Externally
+	if routes == nil {
+		routes = n.RoutesExternally
+	}
+	return routes != nil && *routes
 }
 
 // load finds clouds.yaml and returns what it says about a cloud and region.

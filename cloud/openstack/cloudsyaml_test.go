@@ -55,8 +55,8 @@ func TestLoadClouds(t *testing.T) {
 		t.Errorf("options: got %+v, want %+v", one.options, want)
 	}
 	if one.authURL != "https://keystone.example:5000/v3" || one.endpointKind != "internal" || !one.insecure ||
-		one.apiTimeout != 12*time.Second || one.imageFormat != "qcow2" || !one.network("net").DefaultInterface ||
-		!*one.network("net").RoutesExternally || one.choose(nil)[cloud.Compute] != "https://nova.example/v2.1" {
+		one.apiTimeout != 12*time.Second || one.imageFormat != "qcow2" || !one.networks[0].DefaultInterface ||
+		!one.networks[0].routesIPv4() || one.choose(nil)[cloud.Compute] != "https://nova.example/v2.1" {
 		t.Errorf("got %+v", one)
 	}
 	two, err := load("big", "two")
@@ -64,7 +64,7 @@ func TestLoadClouds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Scope.ProjectName = "pool-two"
-	if two.options != want || two.imageFormat != "raw" || !two.network("net2").NATDestination || two.region != "two" {
+	if two.options != want || two.imageFormat != "raw" || !two.networks[len(two.networks)-1].NATDestination || two.region != "two" {
 		t.Errorf("the values of a region: got %+v", two)
 	}
 	app, err := load("app", "")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ var (
 	_ cloud.Driver      = (*Driver)(nil)
 	_ cloud.Console     = (*Driver)(nil)
 	_ cloud.KeyPairer   = (*Driver)(nil)
+	_ cloud.Addresser   = (*Driver)(nil)
 	_ cloud.Exposer     = (*Driver)(nil)
 	_ cloud.Sweeper     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
@@ -46,6 +48,9 @@ type Driver struct {
 	client       *http.Client
 	base         *http.Transport
 	memory       memory
+	ports        portLookup
+	// six tells whether this machine reaches IPv6 addresses.
+	six func() bool
 	// looks counts the looks at the facts.
 	looks atomic.Int64
 	log   *zap.Logger
@@ -74,7 +79,8 @@ func Open(c Config) (*Driver, error) {
 	}
 	return &Driver{
 		installation: c.Installation, settings: s, client: client, base: base, log: log,
-		keystone: &keystone{settings: s, client: client, log: log},
+		keystone: &keystone{settings: s, client: client, log: log}, six: sync.OnceValue(reachesIPv6),
+		ports: portLookup{turn: make(chan struct{}, 1)},
 	}, nil
 }
 

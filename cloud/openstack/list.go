@@ -24,26 +24,28 @@ const maxList = 64 << 20
 // server is what is read of a server. A list has thousands of them, at some
 // 1.4 kB each; what is not here is skipped without being stored.
 type server struct {
-	ID        string                     `json:"id"`
-	Name      string                     `json:"name"`
-	Status    string                     `json:"status"`
-	Task      string                     `json:"OS-EXT-STS:task_state"`
-	AZ        string                     `json:"OS-EXT-AZ:availability_zone"`
-	HostID    string                     `json:"hostId"`
-	Metadata  map[string]string          `json:"metadata"`
-	Addresses map[string][]serverAddress `json:"addresses"`
-	Created   time.Time                  `json:"created"`
-	Updated   time.Time                  `json:"updated"`
-	Fault     struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Status     string            `json:"status"`
+	Task       string            `json:"OS-EXT-STS:task_state"`
+	AZ         string            `json:"OS-EXT-AZ:availability_zone"`
+	HostID     string            `json:"hostId"`
+	Metadata   map[string]string `json:"metadata"`
+	Addresses  ordered           `json:"addresses"`
+	AccessIPv4 string            `json:"accessIPv4"`
+	AccessIPv6 string            `json:"accessIPv6"`
+	Created    time.Time         `json:"created"`
+	Updated    time.Time         `json:"updated"`
+	Fault      struct {
 		Message string `json:"message"`
 	} `json:"fault"`
 }
 
 // instance is the server in the words of poold.
-func (d *Driver) instance(s *server) cloud.Instance {
+func (s *server) instance() cloud.Instance {
 	i := cloud.Instance{
 		ID: s.ID, Name: s.Name, Status: s.status(), Mark: cloud.MarkOf(s.Metadata),
-		AZ: s.AZ, HostID: s.HostID, Addresses: d.addresses(s.Addresses), Created: s.Created,
+		AZ: s.AZ, HostID: s.HostID, Addresses: s.Addresses, AccessIPv4: s.AccessIPv4, AccessIPv6: s.AccessIPv6, Created: s.Created,
 	}
 	if s.Fault.Message != "" {
 		i.Fault = message([]byte(s.Fault.Message))
@@ -127,7 +129,7 @@ func (l *listing) add(s *server) {
 	// Nova forgets the metadata of a server that it deletes.
 	forgotten := s.Status == "DELETED" && len(s.Metadata) == 0
 	if ours || forgotten {
-		l.Instances = append(l.Instances, l.driver.instance(s))
+		l.Instances = append(l.Instances, s.instance())
 		return
 	}
 	l.Others++

@@ -1,7 +1,6 @@
 package openstack
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"poold/cloud"
-	"poold/pool"
 )
 
 func aServer(id, status, updated, metadata string) string {
@@ -135,26 +133,5 @@ func TestStatus(t *testing.T) {
 		if got := (&server{Status: c.status, Task: c.task}).status(); got != c.want {
 			t.Errorf("%s %s: got %s, want %s", c.status, c.task, got, c.want)
 		}
-	}
-}
-
-// The default interface's addresses come first, the rest in a fixed order.
-func TestAddresses(t *testing.T) {
-	var s server
-	if err := json.Unmarshal([]byte(`{"addresses": {
-		"b": [{"addr": "10.0.0.5", "version": 4, "OS-EXT-IPS:type": "fixed"}, {"addr": "203.0.113.9", "version": 4, "OS-EXT-IPS:type": "floating"}],
-		"a": [{"addr": "2001:db8::1", "version": 6, "OS-EXT-IPS:type": "fixed"}],
-		"z": [{"addr": "192.0.2.1", "version": 4, "OS-EXT-IPS:type": "fixed"}]}}`), &s); err != nil {
-		t.Fatal(err)
-	}
-	d := &Driver{settings: &settings{networks: []netSetting{{Name: "z", DefaultInterface: true}}}}
-	want := []pool.Address{
-		{IP: "192.0.2.1", Version: 4, Network: "z"},
-		{IP: "2001:db8::1", Version: 6, Network: "a"},
-		{IP: "10.0.0.5", Version: 4, Network: "b"},
-		{IP: "203.0.113.9", Version: 4, Network: "b", Floating: true},
-	}
-	if diff := cmp.Diff(want, d.addresses(s.Addresses)); diff != "" {
-		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 }

@@ -1,66 +1,20 @@
 package openstack
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"poold/cloud"
 	"poold/pool"
 )
-
-func TestNeedsFloatingIP(t *testing.T) {
-	private := pool.Address{IP: "10.0.0.5", Version: 4, Network: "net"}
-	const routed = `{"routers": [{"external_gateway_info": null}, {"external_gateway_info": {"network_id": "ext-id"}}]}`
-	const unrouted = `{"routers": []}`
-	for _, c := range []struct {
-		name      string
-		more      string
-		routers   string
-		addresses []pool.Address
-		want      bool
-	}{
-		{"a private address behind a router", "", routed, []pool.Address{private}, true},
-		{"no router leads out", "", unrouted, []pool.Address{private}, false},
-		{"no router is shown, but clouds.yaml insists", "    floating_ip_source: neutron\n", unrouted, []pool.Address{private}, true},
-		{"clouds.yaml says none", "    floating_ip_source: None\n", routed, []pool.Address{private}, false},
-		{"it has one", "", routed, []pool.Address{private, {IP: "203.0.113.1", Version: 4, Floating: true}}, false},
-		{"a public address", "", routed, []pool.Address{{IP: "198.51.100.3", Version: 4, Network: "net"}}, false},
-		{"a shared address of an operator", "", routed, []pool.Address{{IP: "100.64.1.1", Version: 4, Network: "net"}}, true},
-		{"a private address in an external network", "", routed, []pool.Address{{IP: "10.1.0.5", Version: 4, Network: "ext"}}, false},
-		{"only IPv6", "", routed, []pool.Address{{IP: "fd00::1", Version: 6, Network: "net"}}, false},
-		{"no address yet", "", routed, nil, false},
-		{
-			"clouds.yaml calls the network external", "    networks: [{name: net, routes_externally: true}]\n", routed,
-			[]pool.Address{private},
-			false,
-		},
-		{
-			"clouds.yaml calls a public address's network internal", "    networks: [{name: net, routes_externally: false}]\n", routed,
-			[]pool.Address{{IP: "198.51.100.3", Version: 4, Network: "net"}},
-			true,
-		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := newStub(t, c.more, func(w http.ResponseWriter, r *http.Request) {
-				if strings.HasSuffix(r.URL.Path, "/routers") {
-					say(w, "%s", c.routers)
-					return
-				}
-				say(w, `{"networks": [{"id": "ext-id", "name": "ext"}]}`)
-			})
-			d := open(t, "ours", cloud.Open{})
-			for range 3 {
-				if got, err := d.NeedsFloatingIP(t.Context(), cloud.Instance{Addresses: c.addresses}); err != nil || got != c.want {
-					t.Errorf("got %v, %v, want %v", got, err, c.want)
-				}
-			}
-			if _, calls := s.seen(); len(calls) > 2 {
-				t.Errorf("it was asked again: %v", calls)
-			}
-		})
-	}
-}
 
 // A floating IP that lost its port is put on the new one, not left to leak.
 func TestExposeAgainTakesAFloatingIPThatIsAttachedToNothing(t *testing.T) {
@@ -68,25 +22,91 @@ func TestExposeAgainTakesAFloatingIPThatIsAttachedToNothing(t *testing.T) {
 	newStub(t, "    floating_ip_source: neutron\n", func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/network/v2.0") {
 		case "GET /networks":
-			say(w, `{"networks": [{"id": "ext-id", "name": "ext"}]}`)
-		case "GET /routers":
-			say(w, `{"routers": []}`)
+			say(w, `{"networks": [{"id": "ext-id", "name": "ext", "router:external": true}, {"id": "net-id", "name": "net"}]}`)
 		case "GET /ports":
-			say(w, `{"ports": [{"id": "p6", "fixed_ips": [{"ip_address": "fd00::1"}]}, {"id": "p4", "fixed_ips": [{"ip_address": "10.0.0.5"}]}]}`)
+			say(w, `{"ports": [{"id": "p4", "device_id": %q, "network_id": "net-id", "mac_address": "m",
+				"fixed_ips": [{"ip_address": "fd00::1"}, {"ip_address": "10.0.0.5"}]}]}`, anID)
 		case "GET /floatingips":
 			old := mark
 			old.Revision = 3
 			say(w, `{"floatingips": [{"id": "x", "description": "poold installation=theirs node=n1", "port_id": null},
 				{"id": "f1", "description": %q, "port_id": null, "port_details": null}]}`, old.Line())
 		case "PUT /floatingips/f1":
-			say(w, `{"floatingip": {"id": "f1", "floating_ip_address": "203.0.113.7"}}`)
+			say(w, `{"floatingip": {"id": "f1", "floating_ip_address": "203.0.113.7", "port_id": "p4"}}`)
 		default:
 			t.Errorf("unexpected %s %s", r.Method, r.URL.Path)
 		}
 	})
 	got, err := open(t, "ours", cloud.Open{}).Expose(t.Context(), cloud.ExposeSpec{InstanceID: anID, Mark: mark, Again: true})
-	if err != nil || got.IP != "203.0.113.7" {
-		t.Errorf("got %+v, %v", got, err)
+	want := pool.Address{IP: "203.0.113.7", Version: 4, Floating: true, Network: "net", MAC: "m"}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// A floating IP that is not where it was to be is not told to anybody.
+func TestExposeVerifies(t *testing.T) {
+	newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/network/v2.0") {
+		case "GET /networks":
+			say(w, `{"networks": [{"id": "ext-id", "name": "ext", "router:external": true}]}`)
+		case "GET /ports":
+			say(w, `{"ports": [{"id": "p4", "device_id": %q, "fixed_ips": [{"ip_address": "10.0.0.5"}]}]}`, anID)
+		case "POST /floatingips":
+			w.WriteHeader(http.StatusCreated)
+			say(w, `{"floatingip": {"id": "f1", "floating_ip_address": "203.0.113.7", "port_id": null}}`)
+		}
+	})
+	d := open(t, "ours", cloud.Open{})
+	_, err := d.Expose(t.Context(), cloud.ExposeSpec{InstanceID: anID, Mark: cloud.Mark{Installation: "ours", Node: "n1"}})
+	wantKind(t, "expose", err, cloud.Conflict)
+}
+
+// The ports of many servers are found with few lists, though each server asks
+// for itself.
+func TestPortsAreListedTogether(t *testing.T) {
+	const servers = 250
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	var mu sync.Mutex
+	var sizes []int
+	newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		first := len(sizes) == 0
+		asked := r.URL.Query()["device_id"]
+		sizes = append(sizes, len(asked))
+		mu.Unlock()
+		if first {
+			close(entered)
+			<-goOn
+		}
+		var ports []string
+		for _, id := range asked {
+			ports = append(ports, fmt.Sprintf(`{"id": "p-%s", "device_id": %[1]q}`, id))
+		}
+		say(w, `{"ports": [%s]}`, strings.Join(ports, ","))
+	})
+	d := open(t, "ours", cloud.Open{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if ports, err := d.portsOf(t.Context(), "first"); err != nil || len(ports) != 1 {
+			t.Errorf("got %+v, %v", ports, err)
+		}
+	})
+	<-entered
+	for k := range servers {
+		id := fmt.Sprintf("s%03d", k)
+		b := d.ports.join(id)
+		wg.Go(func() {
+			if err := d.asked(t.Context(), b); err != nil || b.err != nil || len(b.ports[id]) != 1 || b.ports[id][0].ID != "p-"+id {
+				t.Errorf("%s: got %+v, %v, %v", id, b.ports[id], b.err, err)
+			}
+		})
+	}
+	close(goOn)
+	wg.Wait()
+	slices.Sort(sizes)
+	if diff := cmp.Diff([]int{1, 50, 100, 100}, sizes); diff != "" {
+		t.Errorf("servers in a list (-want +got):\n%s", diff)
 	}
 }
 
@@ -100,4 +120,42 @@ func TestDescription(t *testing.T) {
 			t.Errorf("%q: got %+v", line, got)
 		}
 	}
+}
+
+// Whoever gives up while asking for others too takes nobody along.
+func TestPortsForThoseWhoStay(t *testing.T) {
+	entered, calls := make(chan struct{}), 0
+	newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls == 1 {
+			close(entered)
+			<-r.Context().Done()
+			return
+		}
+		say(w, `{"ports": [{"id": "p", "device_id": "patient"}]}`)
+	})
+	d := open(t, "ours", cloud.Open{})
+	d.ports.turn <- struct{}{}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if ports, err := d.portsOf(t.Context(), "patient"); err != nil || len(ports) != 1 {
+			t.Errorf("got %+v, %v", ports, err)
+		}
+	})
+	var b *portBatch
+	for b == nil {
+		d.ports.mu.Lock()
+		b = d.ports.next
+		d.ports.mu.Unlock()
+		runtime.Gosched()
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	wg.Go(func() { d.lead(ctx, b) })
+	<-entered
+	giveUp()
+	<-b.done
+	if !b.abandoned || b.err == nil {
+		t.Errorf("the batch is %+v", b)
+	}
+	<-d.ports.turn
+	wg.Wait()
 }

@@ -148,7 +148,7 @@ func (d *Driver) Instance(ctx context.Context, id string) (cloud.Instance, error
 	if err != nil {
 		return cloud.Instance{}, err
 	}
-	return d.instance(&answer.Server), nil
+	return answer.Server.instance(), nil
 }
 
 // Delete asks nova to delete a server.

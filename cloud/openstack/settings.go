@@ -30,6 +30,7 @@ type settings struct {
 	// them even if no router shows it.
 	noFloatingIP, wantFloatingIP bool
 	networks                     []netSetting
+	private, forceIPv4           bool
 	// endpoints replace those of the catalog.
 	endpoints map[cloud.Service]string
 }
@@ -38,16 +39,6 @@ type settings struct {
 func (s *settings) auth() *tokens.AuthOptions {
 	o := s.options
 	return &o
-}
-
-// network returns what clouds.yaml says of a network.
-func (s *settings) network(name string) netSetting {
-	for _, n := range s.networks {
-		if n.Name == name {
-			return n
-		}
-	}
-	return netSetting{Name: name}
 }
 
 // settings checks an entry; here is the place of the cloud as a whole.
@@ -66,7 +57,8 @@ func (e *cloudEntry) settings(here text, name, region string) (*settings, error)
 		apiTimeout:  defaultTimeout,
 		imageFormat: cmp.Or(strings.ToLower(e.Format.value), "qcow2"),
 		networks:    e.Networks,
-		endpoints:   e.overrides(),
+		private:     e.Private != nil && *e.Private, forceIPv4: e.ForceIPv4 != nil && *e.ForceIPv4,
+		endpoints: e.overrides(),
 	}
 	for _, step := range []func(here text, s *settings) error{
 		e.readAuth, e.readInterface, e.readTimeout, e.readFloating,

@@ -361,7 +361,9 @@ func instance(s *Server) cloud.Instance {
 		i.Fault, i.FaultKind = s.Fault.Message, faultKind(s.Fault.Message)
 	}
 	for _, a := range s.Addresses {
-		i.Addresses = append(i.Addresses, pooled(a.Network, a.IP, a.Floating))
+		address := pooled(a.Network, a.IP, a.Floating)
+		address.MAC = a.MAC
+		i.Addresses = append(i.Addresses, address)
 	}
 	return i
 }

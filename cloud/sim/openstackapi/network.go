@@ -119,7 +119,11 @@ func listRouters(r *request) (answer, error) {
 
 func listPorts(r *request) (answer, error) {
 	var all []map[string]any
-	for _, p := range r.region.cloud.Ports(r.now, r.URL.Query().Get("device_id")) {
+	server := ""
+	if asked := r.URL.Query()["device_id"]; len(asked) == 1 {
+		server = asked[0]
+	}
+	for _, p := range r.region.cloud.Ports(r.now, server) {
 		all = append(all, map[string]any{
 			"id": p.ID, "name": "", "network_id": p.NetworkID, "tenant_id": r.region.cloud.ProjectID(),
 			"project_id": r.region.cloud.ProjectID(), "mac_address": p.MAC, "admin_state_up": true, "status": p.Status,
