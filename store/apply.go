@@ -291,7 +291,9 @@ func addChange[T any](p *plan, c kind[T], ch pool.Change[T]) error {
 		return err
 	}
 	p.txn.Then = append(p.txn.Then, kv.Put(key, value))
-	p.own[key] = ownWrite{value, ch.After}
+	if c.immutable {
+		p.own[key] = ownWrite{value, ch.After}
+	}
 	return nil
 }
 

@@ -30,6 +30,9 @@ type kind[T any] struct {
 	meta func(*T) (record *pool.Record, version *int)
 	// fill sets the fields that are only in the key; nil if there are none.
 	fill func(*T, place, kv.Item)
+	// immutable says that whoever wrote a record never changes it afterwards,
+	// so that it can be shown to others as it is.
+	immutable bool
 	// known are the JSON names of the fields, in lower case.
 	known map[string]bool
 }
@@ -49,7 +52,7 @@ type codec struct {
 func newCodec() codec {
 	return codec{
 		nodes: kind[pool.Node]{
-			name: "node", known: fieldsOf[pool.Node](),
+			name: "node", known: fieldsOf[pool.Node](), immutable: true,
 			key:  func(k keys, n *pool.Node) string { return k.node(n.Provider, n.ID) },
 			meta: func(n *pool.Node) (*pool.Record, *int) { return &n.Record, &n.V },
 		},
@@ -62,7 +65,7 @@ func newCodec() codec {
 			},
 		},
 		allocations: kind[pool.Allocation]{
-			name: "allocation", known: fieldsOf[pool.Allocation](),
+			name: "allocation", known: fieldsOf[pool.Allocation](), immutable: true,
 			key:  func(k keys, a *pool.Allocation) string { return k.allocation(a.Client, a.ID) },
 			meta: func(a *pool.Allocation) (*pool.Record, *int) { return &a.Record, &a.V },
 			fill: func(a *pool.Allocation, p place, _ kv.Item) { a.Client, a.ID = p.a, p.b },

@@ -11,8 +11,8 @@ import (
 const mostOwn = 10_000
 
 // own remembers what this process writes until the watch tells of it, so that
-// it need not be read again: nearly all records that change are our own. The
-// zero value is empty.
+// it need not be read again: nearly all records that change are our own nodes
+// and allocations. The zero value is empty.
 type own struct {
 	mu sync.Mutex // guards written
 	// written is by key.
