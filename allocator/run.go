@@ -146,13 +146,13 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 	if len(plan.Decisions) > 0 {
 		a.Log.Debug("plan made", zap.Int64("revision", s.Revision), zap.String("plan", plan.Summary()))
 	}
-	writes := make([]pool.Write, len(plan.Decisions))
+	deeds := make([]deed, len(plan.Decisions))
 	for i := range plan.Decisions {
 		w, err := a.mint(&plan.Decisions[i])
 		if err != nil {
 			return passed{}, err
 		}
-		writes[i] = w
+		deeds[i] = deed{&plan.Decisions[i], w}
 	}
 	t := &tally{again: longestWait}
 	if !plan.Next.IsZero() {
@@ -161,8 +161,8 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inParallel)
-	for i, w := range writes {
-		g.Go(func() error { return a.apply(ctx, &plan.Decisions[i], w, t) })
+	for _, group := range grouped(deeds) {
+		g.Go(func() error { return a.apply(ctx, group, t) })
 	}
 	if err := g.Wait(); err != nil {
 		return passed{}, err
@@ -208,27 +208,50 @@ func (t *tally) retry(after time.Duration) {
 	t.again = min(t.again, after)
 }
 
-// apply makes one write. An error means that nothing more may be written.
-func (a *Allocator) apply(ctx context.Context, d *Decision, w pool.Write, t *tally) error {
+// apply writes a group as one, or one by one if that is not possible: who lost
+// a race must not hold up the others. An error means that nothing more may be
+// written.
+func (a *Allocator) apply(ctx context.Context, group []deed, t *tally) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	revision, err := a.Store.Apply(ctx, w)
-	if err == nil {
+	revision, err := a.Store.Apply(ctx, together(group))
+	first := group[0].decision
+	switch {
+	case err == nil:
 		t.wrote(revision)
-		a.count(d, "written")
-		if d.Operation == OpServe {
-			a.metrics.latency.Observe(d.Latency.Seconds())
+		for _, d := range group {
+			a.written(d.decision)
 		}
 		return nil
-	}
-	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, pool.ErrNotOwner), errors.Is(err, pool.ErrUnknown):
 		// A write of unknown outcome may have launched nodes that the
 		// snapshot does not show; whoever is next begins with a full read.
-		return fmt.Errorf("%s %s: %w", d.Operation, d.Subject, err)
+		return fmt.Errorf("%s %s: %w", first.Operation, first.Subject, err)
+	case len(group) == 1:
+		a.refused(first, err, t)
+		return nil
+	}
+	for i := range group {
+		if err := a.apply(ctx, group[i:i+1], t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Allocator) written(d *Decision) {
+	a.count(d, "written")
+	if d.Operation == OpServe {
+		a.metrics.latency.Observe(d.Latency.Seconds())
+	}
+}
+
+// refused takes note of a decision that was not written.
+func (a *Allocator) refused(d *Decision, err error, t *tally) {
+	switch {
 	case errors.Is(err, pool.ErrConflict):
 		a.count(d, "conflict")
 		t.retry(retryConflict)
@@ -241,7 +264,6 @@ func (a *Allocator) apply(ctx context.Context, d *Decision, w pool.Write, t *tal
 			zap.String("subject", d.Subject), zap.String("reason", d.Reason), zap.Error(err))
 		t.retry(retryError)
 	}
-	return nil
 }
 
 func (a *Allocator) count(d *Decision, outcome string) {

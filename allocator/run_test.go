@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -297,9 +298,10 @@ func TestRunEndsWithTheRole(t *testing.T) {
 func TestRunBoundsTheWritesUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, aProvider("east", nil))
-		w.have(300, "small", "east")
-		for i := range 300 {
-			w.request(fmt.Sprintf("r%03d", i), "small")
+		const many = (inParallel + 10) * groupMax
+		w.have(many, "small", "east")
+		for i := range many {
+			w.request(fmt.Sprintf("r%04d", i), "small")
 		}
 		s, _, _ := running(t, w, nil)
 		time.Sleep(time.Second)
@@ -308,7 +310,7 @@ func TestRunBoundsTheWritesUnderWay(t *testing.T) {
 				t.Errorf("%d writes at once, want %d", s.mostAtOnce, inParallel)
 			}
 		})
-		if got := s.state("r299"); got != pool.AllocationFulfilled {
+		if got := s.state(fmt.Sprintf("r%04d", many-1)); got != pool.AllocationFulfilled {
 			t.Errorf("got %q, want fulfilled", got)
 		}
 	})
@@ -332,3 +334,80 @@ func TestRunWaitsForACatalog(t *testing.T) {
 		}
 	})
 }
+
+// A burst is written with few transactions; one decision that loses a race
+// does not take the others with it.
+func TestRunWritesABurstTogether(t *testing.T) {
+	for name, lost := range map[string]string{"all written": "", "one lost": "r-07"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, aProvider("east", nil))
+				writes := 0
+				s, _, _ := running(t, w, func(s *fakeStore) {
+					s.delay = time.Hour // one pass
+					s.fail = func(w pool.Write) error {
+						writes++
+						for _, r := range w.Unchanged {
+							if r.ID == lost {
+								return pool.ErrConflict
+							}
+						}
+						return nil
+					}
+				})
+				time.Sleep(time.Second)
+				writes = 0
+				s.change(func() {
+					for i := range 64 {
+						w.request(fmt.Sprintf("r-%02d", i), "small")
+					}
+				})
+				time.Sleep(time.Second)
+				answered := 0
+				for i := range 64 {
+					if s.state(fmt.Sprintf("r-%02d", i)) != "" {
+						answered++
+					}
+				}
+				switch {
+				case lost == "" && (answered != 64 || writes > 8):
+					t.Errorf("%d of 64 answered with %d writes", answered, writes)
+				case lost != "" && (answered != 63 || writes > 25 || s.state(lost) != ""):
+					t.Errorf("%d of 63 answered with %d writes, the lost one is %q", answered, writes, s.state(lost))
+				}
+			})
+		})
+	}
+}
+
+// What is written together keeps its order, and fits into a transaction.
+func TestGrouped(t *testing.T) {
+	node := func(n int) []pool.Change[pool.Node] { return make([]pool.Change[pool.Node], n) }
+	for _, c := range []struct {
+		name  string
+		sizes []int
+		want  []int
+	}{
+		{"few stay alone", []int{1, 1, 1, 1, 1, 1, 1}, []int{1, 1, 1, 1, 1, 1, 1}},
+		{"many do not", []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, []int{3, 3, 3, 3}},
+		{"large ones stay alone", []int{60, 60, 60, 60, 60, 60, 60, 60}, []int{1, 1, 1, 1, 1, 1, 1, 1}},
+		{"what fits", []int{30, 30, 1, 59, 2, 58, 1, 1}, []int{2, 2, 2, 2}},
+	} {
+		var deeds []deed
+		for _, n := range c.sizes {
+			deeds = append(deeds, deed{&Decision{}, pool.Write{Nodes: node(n)}})
+		}
+		var got []int
+		for _, g := range grouped(deeds) {
+			got = append(got, len(g))
+			if n := records(ptr(together(g))); n > groupChanges {
+				t.Errorf("%s: %d records in one write", c.name, n)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -201,6 +201,8 @@ func TestTakeoverOfFloatingIP(t *testing.T) {
 // doubtful is how many nodes are marked as such.
 func (w *world) doubtful() int {
 	n := 0
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
 	for _, node := range w.store.current().Nodes {
 		if node.Doubtful {
 			n++

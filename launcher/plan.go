@@ -149,9 +149,7 @@ func (v *view) building(t *track, p *plan) {
 	case t.arrived != nil:
 		p.move(t, pool.NodeReady, "reachable")
 		return
-	case !deadline.IsZero() && v.lists.last.After(deadline):
-		// A list from after the deadline was seen: while the cloud does not
-		// answer, no launch fails for it.
+	case v.overdue(deadline):
 		p.fails = append(p.fails, failing{t, pool.KindTimeout, "not ready within the launch timeout"})
 		return
 	case t.inst.ID == "":
@@ -166,6 +164,12 @@ func (v *view) building(t *track, p *plan) {
 	if !deadline.IsZero() {
 		p.await(v.due(deadline.Add(time.Nanosecond)))
 	}
+}
+
+// overdue tells whether a list from after a deadline was seen: while the cloud
+// does not answer, no launch fails for it.
+func (v *view) overdue(deadline time.Time) bool {
+	return !deadline.IsZero() && v.lists.last.After(deadline)
 }
 
 // batch is what is known about the batch of a node. One that this process did

@@ -105,11 +105,11 @@ func (v *view) share() time.Time {
 	if ls.last.IsZero() {
 		return time.Time{}
 	}
-	part := time.Duration(rateShare)
+	pause := rateShare * v.provider.Rate
 	if v.crowded {
-		part = busyShare
+		pause = busyShare * v.provider.Rate
 	}
-	return ls.last.Add(max(part*v.provider.Rate, listShare*ls.took))
+	return ls.last.Add(max(pause, listShare*ls.took))
 }
 
 // slowPoll is when to list though nothing is awaited; the first list is due

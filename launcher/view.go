@@ -111,8 +111,8 @@ type view struct {
 	// tidyAt is how many batches there may be before those are looked for
 	// that no node is of.
 	tidyAt int
-	sizes   map[batchKey]int
-	lists   lists
+	sizes  map[batchKey]int
+	lists  lists
 	// trouble says that credentials are refused.
 	trouble bool
 	// crowded says that calls wait for their turn.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"maps"
 	"sync"
 
 	"poold/store/kv"
@@ -32,9 +33,7 @@ func (o *own) expect(writes map[string]ownWrite) {
 	if o.written == nil || len(o.written) > mostOwn {
 		o.written = map[string]ownWrite{}
 	}
-	for key, w := range writes {
-		o.written[key] = w
-	}
+	maps.Copy(o.written, writes)
 }
 
 // forget drops writes that were not made.

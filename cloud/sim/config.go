@@ -95,7 +95,7 @@ type Config struct {
 	KeepDeleted time.Duration
 	// Struck is told of every fault that happens; nil is nobody. It may not
 	// call the cloud.
-	Struck func(f Fault)
+	Struck func(f Fault) `json:"-"`
 }
 
 func (c Config) withDefaults() Config {
