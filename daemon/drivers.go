@@ -99,7 +99,7 @@ func (d *Daemon) allocatorDuty() duty {
 
 func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 	key := "provider/" + p.Name
-	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+	return duty{key: key, provider: p.Name, run: func(ctx context.Context, records *store.Owned) error {
 		reach.gate.Reset()
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver, Reach: launcher.NewReach(),

@@ -23,6 +23,9 @@ const dutyPause = 5 * time.Second
 type duty struct {
 	// key is the owner's key below owners/.
 	key string
+	// provider is the only provider whose nodes the component has to hear of;
+	// empty is everything.
+	provider string
 	// run is the component. ctx ends before the ownership can.
 	run func(ctx context.Context, records *store.Owned) error
 }
@@ -102,9 +105,17 @@ func (d *Daemon) perform(ctx context.Context, ownership *store.Ownership, duty d
 	if err := d.view.Load().WaitFor(ctx, ownership.CreateRevision()); err != nil {
 		return err
 	}
-	records := d.store.Owned(d.view.Load(), ownership)
+	records := d.records(ownership, duty)
 	defer records.Close()
 	return duty.run(ctx, records)
+}
+
+// records is the store as the component of a duty sees it.
+func (d *Daemon) records(ownership *store.Ownership, duty duty) *store.Owned {
+	if duty.provider != "" {
+		return d.store.OwnedProvider(d.view.Load(), ownership, duty.provider)
+	}
+	return d.store.Owned(d.view.Load(), ownership)
 }
 
 // member shows the peer and what it owns among the members, until ctx ends.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"poold/pool"
 )
@@ -20,6 +21,24 @@ type Owned struct {
 // Owned returns a handle of what own permits. Close it.
 func (s *Store) Owned(view *View, own *Ownership) *Owned {
 	changed, cancel := view.Subscribe()
+	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
+}
+
+// OwnedProvider is Owned for who launches and deletes in a provider: Changed
+// does not tell of the nodes of others, nor of requests and their answers. In
+// a large system nearly all changes are of those.
+func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owned {
+	nodes := s.keys.nodes(provider)
+	changed, cancel := view.subscribe(func(key string) bool {
+		switch s.keys.parse(key).family {
+		case familyNode:
+			return strings.HasPrefix(key, nodes)
+		case familyRequest, familyAllocation:
+			return false
+		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyMember, familyOther:
+		}
+		return true
+	})
 	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
 }
 

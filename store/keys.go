@@ -59,8 +59,11 @@ func (k keys) allocation(client, id string) string {
 	return k.prefix + "allocations/" + client + "/" + id
 }
 
+// nodes is what the keys of a provider's nodes begin with.
+func (k keys) nodes(provider string) string { return k.join("nodes", provider) + "/" }
+
 func (k keys) node(provider string, id pool.NodeID) string {
-	return k.join("nodes", provider) + "/" + url.PathEscape(string(id))
+	return k.nodes(provider) + url.PathEscape(string(id))
 }
 
 func (k keys) build(image, build string) string { return k.join("images", image, "builds", build) }

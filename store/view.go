@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +39,9 @@ type View struct {
 	current  *pool.Snapshot
 	synced   bool
 	contact  time.Time
-	wakes    map[chan struct{}]struct{}
+	// wakes are the subscriptions, with the keys that each is about; nil is
+	// about all.
+	wakes map[chan struct{}]func(key string) bool
 	// moved is closed and replaced whenever the revision changes.
 	moved chan struct{}
 }
@@ -48,7 +50,7 @@ type View struct {
 func (s *Store) View() *View {
 	return &View{
 		store: s, current: &pool.Snapshot{},
-		wakes: map[chan struct{}]struct{}{}, moved: make(chan struct{}),
+		wakes: map[chan struct{}]func(string) bool{}, moved: make(chan struct{}),
 	}
 }
 
@@ -67,11 +69,14 @@ func (v *View) Snapshot() *pool.Snapshot {
 // Subscribe returns a channel that gets a value after every change, one for
 // any number of changes that were not fetched yet, and a function that ends
 // the subscription. The channel is never closed.
-func (v *View) Subscribe() (changed <-chan struct{}, cancel func()) {
+func (v *View) Subscribe() (changed <-chan struct{}, cancel func()) { return v.subscribe(nil) }
+
+// subscribe is Subscribe for the changes of some keys only.
+func (v *View) subscribe(about func(key string) bool) (changed <-chan struct{}, cancel func()) {
 	wake := make(chan struct{}, 1)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.wakes[wake] = struct{}{}
+	v.wakes[wake] = about
 	return wake, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -145,7 +150,7 @@ func (v *View) load(ctx context.Context) error {
 	}
 	v.tables, v.synced = fresh, true
 	v.advance(revision)
-	v.announce()
+	v.announce(nil)
 	return nil
 }
 
@@ -162,7 +167,7 @@ func (v *View) follow(b kv.Batch) {
 	}
 	v.advance(b.Revision)
 	if len(b.Events) > 0 {
-		v.announce()
+		v.announce(b.Events)
 	}
 }
 
@@ -175,9 +180,14 @@ func (v *View) advance(revision int64) {
 	v.moved = make(chan struct{})
 }
 
-// announce wakes the subscribers; mu is held.
-func (v *View) announce() {
-	for wake := range maps.Keys(v.wakes) {
+// announce wakes the subscribers that some of the events are about, all of
+// them without events; mu is held.
+func (v *View) announce(events []kv.Event) {
+	for wake, about := range v.wakes {
+		if about != nil && events != nil &&
+			!slices.ContainsFunc(events, func(e kv.Event) bool { return about(e.Item.Key) }) {
+			continue
+		}
 		select {
 		case wake <- struct{}{}:
 		default:

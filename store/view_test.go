@@ -309,6 +309,45 @@ func TestInstallation(t *testing.T) {
 	}
 }
 
+// Who launches in a provider is not woken by what it has no part in, and misses
+// nothing of its own.
+func TestOwnedProviderHearsOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, v := watching(t)
+		o := r.OwnedProvider(v, r.own, "p")
+		defer o.Close()
+		foreign := func(id pool.NodeID) *pool.Node {
+			n := pending(id)
+			n.Provider = "p2"
+			return n
+		}
+		for _, c := range []struct {
+			name string
+			do   func()
+			want bool
+		}{
+			{"its node", func() { r.apply(t, create(pending("a"))) }, true},
+			{"another's node", func() { r.apply(t, create(foreign("f"))) }, false},
+			{"a request", func() { r.ask(t, `{"v":1}`) }, false},
+			{"its quota", func() { r.raw(t, kv.Put(r.keys.quota("p"), []byte(`{"v":1,"provider":"p"}`))) }, true},
+			{"a command", func() { r.raw(t, kv.Put(r.keys.command("c"), []byte(`{"v":1}`))) }, true},
+			{"its node among others", func() { r.apply(t, create(foreign("g"), pending("b"))) }, true},
+		} {
+			c.do()
+			synctest.Wait()
+			heard := false
+			select {
+			case <-o.Changed():
+				heard = true
+			default:
+			}
+			if heard != c.want {
+				t.Errorf("%s: heard %v, want %v", c.name, heard, c.want)
+			}
+		}
+	})
+}
+
 func TestOwnedHandle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, v := watching(t)
