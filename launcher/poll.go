@@ -16,11 +16,12 @@ import (
 // nothing happens, so it follows what is awaited.
 const (
 	// paceMin to paceMax is the time between two lists while something is
-	// awaited: a fifth of how late it is. For nodes that go away, which nobody
-	// waits for, it is goneMin at least.
-	paceMin = 200 * time.Millisecond
-	goneMin = time.Second
-	paceMax = 5 * time.Second
+	// awaited: 1/lateShare of how late it is. For nodes that go away, which
+	// nobody waits for, it is goneMin at least.
+	paceMin   = 200 * time.Millisecond
+	goneMin   = time.Second
+	paceMax   = 5 * time.Second
+	lateShare = 16
 	// listShare is the part of the time that lists may take.
 	listShare = 4
 	// Something that is paceLate late is looked for every paceSlow only.
@@ -62,7 +63,7 @@ func (v *view) dueFrom(at time.Time, least time.Duration) time.Time {
 		return at
 	}
 	late := v.lists.last.Sub(at)
-	pace := min(max(late/5, least), paceMax)
+	pace := min(max(late/lateShare, least), paceMax)
 	if late > paceLate {
 		pace = paceSlow
 	}

@@ -109,7 +109,7 @@ func (r *run) rest(ctx context.Context, until time.Time) error {
 		case e := <-r.effects:
 			e(r, time.Now())
 		case <-timer.C:
-			r.drain()
+			r.drain(time.Now().Add(longestRest))
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -117,12 +117,16 @@ func (r *run) rest(ctx context.Context, until time.Time) error {
 	}
 }
 
-// drain takes in what has ended already.
-func (r *run) drain() {
+// drain takes in what has ended already; more may end all the time.
+func (r *run) drain(until time.Time) {
 	for {
 		select {
 		case e := <-r.effects:
-			e(r, time.Now())
+			now := time.Now()
+			e(r, now)
+			if now.After(until) {
+				return
+			}
 		default:
 			return
 		}
