@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"poold/pool"
@@ -30,6 +31,8 @@ type fakeStore struct {
 	// fault returns the error of a write, and whether it is done all the same.
 	fault  func(w pool.Write) (err error, done bool)
 	writes int
+	// looks is how often somebody looked.
+	looks atomic.Int64
 }
 
 type aged struct {
@@ -57,6 +60,7 @@ func (s *fakeStore) current() *pool.Snapshot {
 }
 
 func (s *fakeStore) Snapshot() *pool.Snapshot {
+	s.looks.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lag == 0 {

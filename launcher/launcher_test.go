@@ -100,6 +100,31 @@ func (w *world) want(state pool.NodeState, n int) {
 	}
 }
 
+// A call that is not answered for long keeps nothing busy: neither the looks
+// that are due meanwhile nor anything else makes the loop go round.
+func TestNothingSpinsWhileCallsHang(t *testing.T) {
+	for _, hangs := range []string{"before facts", "before list"} {
+		bubble(t, func(w *world) {
+			answered := make(chan struct{})
+			w.cloud.step = func(what string) error {
+				if what == hangs {
+					<-answered
+				}
+				return nil
+			}
+			w.start()
+			pass(9 * time.Minute)
+			before := w.store.looks.Load()
+			pass(9 * time.Minute)
+			if n := w.store.looks.Load() - before; n > 100 {
+				t.Errorf("%s: %d decisions in nine minutes", hangs, n)
+			}
+			close(answered)
+			w.end()
+		})
+	}
+}
+
 // A node goes all the way with few calls: one create for all, no list before
 // the instances can be expected, nothing left in the end.
 func TestLife(t *testing.T) {

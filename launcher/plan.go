@@ -88,8 +88,11 @@ func (p *plan) await(at time.Time) { p.awaits = append(p.awaits, await{at: at}) 
 
 func (p *plan) awaitFull(at time.Time) { p.awaits = append(p.awaits, await{at: at, full: true}) }
 
-// wakeAt makes sure that the next decision is not later than at.
+// wakeAt makes sure that the next decision is not later than at; zero is never.
 func (p *plan) wakeAt(at time.Time) {
+	if at.IsZero() {
+		return
+	}
 	if p.wake.IsZero() || at.Before(p.wake) {
 		p.wake = at
 	}

@@ -44,7 +44,7 @@ type quota struct {
 }
 
 // passQuota asks for facts if they are due and publishes what changed. It
-// returns when to look again.
+// returns when to look again; zero is when something ends.
 func (r *run) passQuota(ctx context.Context, snap *pool.Snapshot, now time.Time) time.Time {
 	q := &r.quota
 	if !q.busy && !now.Before(q.next) {
@@ -55,8 +55,11 @@ func (r *run) passQuota(ctx context.Context, snap *pool.Snapshot, now time.Time)
 		!now.Before(q.retry) && !sameQuota(stored, want) {
 		r.publish(ctx, stored, want)
 	}
-	if q.retry.After(now) && q.retry.Before(q.next) {
+	switch {
+	case q.retry.After(now) && (q.busy || q.retry.Before(q.next)):
 		return q.retry
+	case q.busy:
+		return time.Time{} // the answer wakes the loop
 	}
 	return q.next
 }

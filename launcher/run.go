@@ -32,6 +32,9 @@ const (
 	longestRest = 50 * time.Millisecond
 )
 
+// maxPause is the most, for what only an event can change.
+const maxPause = time.Hour
+
 // effect is what a goroutine wants changed in the state of the loop, which
 // runs it. It may be nil.
 type effect func(r *run, now time.Time)
@@ -85,9 +88,14 @@ func (l *Launcher) Run(ctx context.Context) error {
 	}
 }
 
-// wait returns when there is something to decide.
+// wait returns when there is something to decide, at wake at the latest unless
+// that is zero.
 func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time) error {
-	timer := time.NewTimer(max(minPause, time.Until(wake)))
+	pause := maxPause
+	if !wake.IsZero() {
+		pause = max(minPause, time.Until(wake))
+	}
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

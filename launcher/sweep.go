@@ -43,9 +43,13 @@ type findings struct {
 	bound map[pool.NodeID]string
 }
 
-// passSweep sweeps if that is due, and returns when to look again.
+// passSweep sweeps if that is due, and returns when to look again; zero is when
+// the sweep ends.
 func (r *run) passSweep(ctx context.Context, now time.Time) time.Time {
-	if r.sweep.busy || now.Before(r.sweep.next) {
+	if r.sweep.busy {
+		return time.Time{}
+	}
+	if now.Before(r.sweep.next) {
 		return r.sweep.next
 	}
 	r.sweep.busy, r.sweep.next = true, now.Add(sweepEvery)
@@ -72,7 +76,7 @@ func (r *run) passSweep(ctx context.Context, now time.Time) time.Time {
 		}
 		return func(r *run, end time.Time) { r.swept(found, suspects, frozen, now, end) }
 	})
-	return r.sweep.next
+	return time.Time{}
 }
 
 // find lists the cloud first and reads the records after it, so that a record
