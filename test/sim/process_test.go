@@ -27,6 +27,12 @@ func (p *process) alive() bool {
 	}
 }
 
+func (p *process) frozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.thaw != nil || p.dead
+}
+
 func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

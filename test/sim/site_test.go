@@ -68,13 +68,9 @@ func (g *gate) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outcome),
 	if g.w.bug.openGate {
 		next = cloud.Open{}
 	}
-	leave, err := next.Enter(ctx, call)
+	leave, err := g.turn(ctx, next, call)
 	if err != nil {
 		return nil, err
-	}
-	if !g.proc.alive() || ctx.Err() != nil {
-		leave(cloud.Outcome{Kind: cloud.Transient})
-		return nil, context.Canceled
 	}
 	g.count(call)
 	// Calls that were let through together still go one after the other.
@@ -84,6 +80,21 @@ func (g *gate) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outcome),
 		wait(ctx, r.between(time.Microsecond, time.Millisecond))
 	}
 	return leave, nil
+}
+
+// turn waits for the call's turn. One that comes while the process is frozen,
+// whose timers would not run, is let go by for the next.
+func (g *gate) turn(ctx context.Context, next cloud.Gate, call cloud.Call) (func(cloud.Outcome), error) {
+	for {
+		leave, err := next.Enter(ctx, call)
+		if err != nil || !g.proc.frozen() {
+			return leave, err
+		}
+		leave(cloud.Outcome{Status: 200})
+		if !g.proc.alive() || ctx.Err() != nil {
+			return nil, context.Canceled
+		}
+	}
 }
 
 // nameKey is under what a context keeps the name of a call.
