@@ -43,6 +43,7 @@ const (
 	FaultForbidden    Fault = "403"
 	FaultToken        Fault = "token-revoked"
 	FaultSlowCall     Fault = "call-slow"
+	FaultCreateLate   Fault = "create-late"
 	FaultNoHost       Fault = "no-valid-host"
 	FaultServerQuota  Fault = "error-quota"
 	FaultServerError  Fault = "error-other"
@@ -70,6 +71,7 @@ func allFaults() []Fault {
 		FaultKill, FaultFreeze, FaultHandover, FaultClock,
 		FaultUnanswered, FaultCallCut, FaultCallLost, FaultErrorAfter, FaultLimited, FaultLimitedAfter,
 		FaultQuotaCall, FaultInvalid, FaultConflict, FaultForbidden, FaultToken, FaultSlowCall,
+		FaultCreateLate,
 		FaultNoHost, FaultServerQuota, FaultServerError, FaultStuckBuild, FaultNoSSH, FaultVanish,
 		FaultStuckDelete, FaultStaleList, FaultCellDown, FaultZoneGone, FaultQuotaChange, FaultOutage,
 		FaultClientDead,

@@ -40,6 +40,8 @@ type judge struct {
 	// digest is of everything that was seen.
 	digest uint64
 	trace  []string
+	// over says that the world comes to its end.
+	over bool
 }
 
 // verdict is a broken invariant.
@@ -90,8 +92,16 @@ func (j *judge) broken(invariant, format string, args ...any) {
 	if j.verdict != nil {
 		return
 	}
+	j.over = true
 	j.verdict = &verdict{invariant, fmt.Sprintf(format, args...), j.stats.decisions, time.Since(j.w.start)}
 	j.w.stop()
+}
+
+// close ends the judging: what comes now is the end of the world.
+func (j *judge) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.over = true
 }
 
 // decision counts one; mu is held.
@@ -128,6 +138,9 @@ func inOrder(events []kv.Event) []kv.Event {
 }
 
 func (j *judge) event(e *kv.Event) {
+	if j.over {
+		return
+	}
 	j.stats.events++
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, j.digest, e.Type, e.Item.Key, e.Item.ModRevision)

@@ -51,9 +51,10 @@ func trip(d *dice) time.Duration { return d.between(150*time.Microsecond, 1500*t
 // there takes a call to etcd. An error says that it never got there.
 func (l *link) there(ctx context.Context, name string) (*dice, error) {
 	d := l.dice(name)
-	if !l.proc.alive() {
-		return d, kv.ErrUnavailable
+	if !l.proc.lives() || ctx.Err() != nil {
+		return d, fmt.Errorf("%w: %w", kv.ErrUnavailable, errLost)
 	}
+	l.proc.alive(d)
 	l.perhapsDie(d)
 	delay := trip(d)
 	if l.hit(d, FaultSlow) {
@@ -64,7 +65,8 @@ func (l *link) there(ctx context.Context, name string) (*dice, error) {
 		wait(ctx, min(cut, callTimeout)+trip(d))
 		return d, fmt.Errorf("%w: %w", kv.ErrUnavailable, errLost)
 	}
-	if !sent || !l.proc.alive() {
+	if !sent || !l.proc.lives() {
+		time.Sleep(trip(d)) // what ends together arrives one after the other
 		return d, fmt.Errorf("%w: %w", kv.ErrUnavailable, errAbandoned)
 	}
 	if l.hit(d, FaultUnavailable) {
@@ -76,11 +78,11 @@ func (l *link) there(ctx context.Context, name string) (*dice, error) {
 // back takes an answer home, and returns an error if it is lost.
 func (l *link) back(ctx context.Context, d *dice) error {
 	came := wait(ctx, trip(d))
-	if !l.proc.alive() || !came || l.proc.isolated() > 0 {
+	if !l.proc.alive(d) || !came || l.proc.isolated() > 0 {
 		return fmt.Errorf("%w: %w", errLost, context.Cause(ctx))
 	}
 	l.perhapsDie(d)
-	if !l.proc.alive() {
+	if !l.proc.lives() {
 		return errLost
 	}
 	return nil
@@ -89,7 +91,22 @@ func (l *link) back(ctx context.Context, d *dice) error {
 // perhapsDie kills the process between two steps.
 func (l *link) perhapsDie(d *dice) {
 	if l.faulty && l.die != nil && l.w.storm() && d.chance(l.w.odds.die) {
+		time.Sleep(trip(d)) // whoever calls at the same moment has called
 		l.die()
+	}
+}
+
+// perhapsFreeze stops the process between its decision to write and the write,
+// often for so long that somebody else has taken over by then.
+func (l *link) perhapsFreeze(name string) {
+	if !l.faulty || !l.w.storm() {
+		return
+	}
+	if d := l.dice(name); d.chance(l.w.odds.freeze) {
+		time.Sleep(trip(d)) // whoever calls at the same moment has called
+		l.w.judge.struckPeer(l.who, FaultFreeze)
+		l.proc.freeze()
+		l.w.later(d.between(leaseTTL/2, 3*leaseTTL), l.proc.unfreeze)
 	}
 }
 
@@ -134,6 +151,7 @@ func (l *link) List(ctx context.Context, prefix string) ([]kv.Item, int64, error
 // Commit implements kv.KV.
 func (l *link) Commit(ctx context.Context, txn kv.Txn) (int64, bool, error) {
 	txn = l.write(txn)
+	l.perhapsFreeze("freeze " + nameOf(txn))
 	d, err := l.there(ctx, "commit "+nameOf(txn))
 	unknown := fmt.Errorf("%w: %w", kv.ErrUnknown, errLost)
 	if errors.Is(err, errAbandoned) {
@@ -206,7 +224,7 @@ func (l *link) Watch(ctx context.Context, prefix string, from int64) <-chan kv.B
 			if cut := l.proc.isolated(); cut > 0 {
 				wait(ctx, cut+trip(d))
 			}
-			if !l.proc.alive() || ctx.Err() != nil {
+			if !l.proc.alive(d) || ctx.Err() != nil {
 				return
 			}
 			if l.hit(d, FaultWatchBroken) {
@@ -248,7 +266,7 @@ func (l *link) Grant(ctx context.Context, ttl time.Duration) (kv.LeaseID, time.D
 // Renew implements kv.KV. The lease of a client that died is not renewed.
 func (l *link) Renew(ctx context.Context, id kv.LeaseID) (time.Duration, error) {
 	d, err := l.there(ctx, "renew "+strconv.Itoa(int(id)))
-	if !l.proc.alive() {
+	if !l.proc.lives() {
 		return 0, kv.ErrNotFound
 	}
 	if err != nil {

@@ -115,6 +115,10 @@ func (l *life) inSession(ctx context.Context) error {
 // hold does one duty whenever it can be had.
 func (l *life) hold(ctx context.Context, session *store.Session, d duty) error {
 	for {
+		if l.w.bug.neverTakesOver && time.Since(l.w.start) > time.Minute {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
 		own, err := l.store.Acquire(ctx, session, d.key, l.link.who)
 		if err != nil {
 			return err

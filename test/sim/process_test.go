@@ -14,8 +14,9 @@ type process struct {
 	cut  time.Time     // until when the network to etcd is cut
 }
 
-// alive waits while the process is frozen, and returns whether it lives.
-func (p *process) alive() bool {
+// alive waits while the process is frozen, and returns whether it lives. Those
+// that a thaw wakes together go on one after the other.
+func (p *process) alive(d *dice) bool {
 	for {
 		p.mu.Lock()
 		thaw, dead := p.thaw, p.dead
@@ -24,7 +25,15 @@ func (p *process) alive() bool {
 			return !dead
 		}
 		<-thaw
+		time.Sleep(d.between(time.Microsecond, time.Millisecond))
 	}
+}
+
+// lives returns whether the process lives, frozen or not.
+func (p *process) lives() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dead
 }
 
 func (p *process) frozen() bool {

@@ -48,6 +48,28 @@ func (j *judge) amiss() string {
 	return ""
 }
 
+// overdue says what should have been well long before the rest: what is dead
+// was taken over, and what belongs to nobody was given back.
+func (j *judge) overdue() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, d := range j.w.duties() {
+		if _, owned := j.owners[d.key]; !owned {
+			return "I8: nobody owns " + d.key
+		}
+	}
+	for _, name := range sortedKeys(j.nodes) {
+		n := j.nodes[name]
+		if n.AllocatedTo == nil || n.State != pool.NodeInUse && n.State != pool.NodeReady {
+			continue
+		}
+		if j.requests[n.AllocatedTo.Client+"/"+n.AllocatedTo.ID] != n.AllocatedTo.CreateRevision {
+			return fmt.Sprintf("I8: node %s is %s for %s, which is gone", name, n.State, n.AllocatedTo.ID)
+		}
+	}
+	return ""
+}
+
 // compare holds what is in a cloud against the records.
 func (j *judge) compare(s *site) string {
 	servers := map[string]bool{}

@@ -134,6 +134,9 @@ func TestReplay(t *testing.T) {
 		if first == nil {
 			first = o.trace
 		}
+		if len(first) != len(o.trace) {
+			t.Logf("%d and %d changes", len(first), len(o.trace))
+		}
 		for i := range min(len(first), len(o.trace)) {
 			if first[i] != o.trace[i] {
 				t.Logf("the first difference, at change %d of %d:\n%s\n%s\n--\n%s", i, len(first), first[max(0, i-1)], first[i], o.trace[i])

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"poold/cloud"
 	"poold/cloud/guard"
 	"poold/cloud/sim"
@@ -68,30 +70,29 @@ func (g *gate) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outcome),
 	if g.w.bug.openGate {
 		next = cloud.Open{}
 	}
-	leave, err := g.turn(ctx, next, call)
+	name, _ := ctx.Value(nameKey{}).(string)
+	op := name + " " + call.Operation
+	r := g.w.seed.dice("gate", g.conf.Name, g.who, op, g.draws.next(op))
+	leave, err := g.turn(ctx, r, next, call)
 	if err != nil {
 		return nil, err
 	}
 	g.count(call)
 	// Calls that were let through together still go one after the other.
-	if name, ok := ctx.Value(nameKey{}).(string); ok {
-		op := name + " " + call.Operation
-		r := g.w.seed.dice("gate", g.conf.Name, g.who, op, g.draws.next(op))
-		wait(ctx, r.between(time.Microsecond, time.Millisecond))
-	}
+	wait(ctx, r.between(time.Microsecond, time.Millisecond))
 	return leave, nil
 }
 
 // turn waits for the call's turn. One that comes while the process is frozen,
 // whose timers would not run, is let go by for the next.
-func (g *gate) turn(ctx context.Context, next cloud.Gate, call cloud.Call) (func(cloud.Outcome), error) {
+func (g *gate) turn(ctx context.Context, r *dice, next cloud.Gate, call cloud.Call) (func(cloud.Outcome), error) {
 	for {
 		leave, err := next.Enter(ctx, call)
 		if err != nil || !g.proc.frozen() {
 			return leave, err
 		}
 		leave(cloud.Outcome{Status: 200})
-		if !g.proc.alive() || ctx.Err() != nil {
+		if !g.proc.alive(r) || ctx.Err() != nil {
 			return nil, context.Canceled
 		}
 	}
@@ -145,7 +146,7 @@ func (s *site) driver(who string, proc *process) (*driver, *guard.Guard) {
 func (d *driver) enter(ctx context.Context, name string) (context.Context, error) {
 	ctx = context.WithValue(ctx, nameKey{}, name)
 	r := d.site.w.seed.dice("driver", d.site.conf.Name, d.who, name, d.draws.next(name))
-	if !d.proc.alive() || !wait(ctx, r.between(time.Microsecond, time.Millisecond)) || !d.proc.alive() {
+	if !d.proc.alive(r) || !wait(ctx, r.between(time.Microsecond, time.Millisecond)) || !d.proc.alive(r) {
 		return ctx, &cloud.Error{Kind: cloud.Transient, Op: name, Err: context.Canceled}
 	}
 	return ctx, nil
@@ -158,6 +159,9 @@ func (d *driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 		return err
 	}
 	d.site.post(spec.Name)
+	if d.site.late(ctx, d, spec) {
+		return &cloud.Error{Kind: cloud.Ambiguous, Op: "create servers", Err: errLost}
+	}
 	err = d.Driver.Create(ctx, spec)
 	if d.site.w.bug.postTwice {
 		d.site.post(spec.Name)
@@ -166,9 +170,24 @@ func (d *driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 	return d.over(err)
 }
 
+// late has a create, now and then, lost in the cloud's own queue and done when
+// nobody expects it any more.
+func (s *site) late(ctx context.Context, d *driver, spec cloud.BatchSpec) bool {
+	r := s.w.seed.dice("late", s.conf.Name, spec.Name)
+	if !s.w.storm() || !r.chance(s.w.odds.createLate) {
+		return false
+	}
+	s.w.judge.table.strike(FaultCreateLate, "cloud "+s.conf.Name)
+	ctx = context.WithoutCancel(ctx)
+	s.w.later(r.between(time.Second, 5*time.Minute), func() {
+		_ = d.Driver.Create(ctx, spec) // nobody hears of it
+	})
+	return true
+}
+
 // over is what the process hears of an answer: nothing if it died meanwhile.
 func (d *driver) over(err error) error {
-	if !d.proc.alive() {
+	if !d.proc.lives() {
 		return &cloud.Error{Kind: cloud.Ambiguous, Op: "dead", Err: context.Canceled}
 	}
 	return err
@@ -194,7 +213,7 @@ func (d *driver) Instances(ctx context.Context, since cloud.ListMark) (cloud.Lis
 	}
 	listing, err := d.Driver.Instances(ctx, since)
 	if bug := d.site.w.bug.listing; bug != nil && err == nil {
-		bug(d, &listing, sweep)
+		bug(d.site, &listing, sweep)
 	}
 	return listing, d.over(err)
 }
@@ -217,7 +236,7 @@ func (d *driver) Delete(ctx context.Context, id string) error {
 	}
 	d.site.mine(id)
 	if d.site.w.bug.deleteNothing {
-		return nil
+		return &cloud.Error{Kind: cloud.NotFound, Op: "delete server"}
 	}
 	return d.over(d.Driver.Delete(ctx, id))
 }
@@ -234,6 +253,9 @@ func (d *driver) Facts(ctx context.Context) (cloud.Facts, error) {
 	ctx, err := d.enter(ctx, "facts")
 	if err != nil {
 		return cloud.Facts{}, err
+	}
+	if d.site.w.bug.logsSecret {
+		d.site.w.log.Info("logged in", zap.String("password", secret))
 	}
 	f, err := d.Driver.Facts(ctx)
 	return f, d.over(err)

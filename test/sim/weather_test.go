@@ -36,7 +36,7 @@ func (p *peer) fate(ctx context.Context) {
 	defer func() {
 		p.life.proc.unfreeze()
 		p.life.proc.cutOff(time.Time{})
-		if ctx.Err() == nil && !p.life.proc.alive() {
+		if ctx.Err() == nil && !p.life.proc.lives() {
 			<-p.life.done
 			p.start(ctx)
 		}

@@ -46,10 +46,14 @@ func drawSize(s seed) size {
 	return z
 }
 
+// odd keeps what happens at round times apart from the ticks of the store.
+const odd = 7 * time.Microsecond
+
 // odds are how often faults strike, once in so many times; never for 0.
 type odds struct {
-	link map[Fault]int
-	die  int
+	link            map[Fault]int
+	die, createLate int
+	freeze          int
 	// pause is the longest time between two faults of one cloud, or of the
 	// peers.
 	pause time.Duration
@@ -137,7 +141,7 @@ func (w *world) drawOdds() odds {
 			FaultUnavailable: 150 * scale, FaultCommitDropped: 150 * scale, FaultCommitLate: 200 * scale,
 			FaultReplyLost: 150 * scale, FaultSlow: 500 * scale, FaultWatchBroken: 700 * scale,
 		},
-		die: 6000 * scale, pause: time.Duration(20*scale) * time.Second,
+		die: 6000 * scale, createLate: 40 * scale, freeze: 400 * scale, pause: time.Duration(20*scale) * time.Second,
 	}
 }
 
@@ -192,10 +196,11 @@ func (w *world) run() outcome {
 			busy.Go(func() { s.storm(ctx, front) })
 		}
 	}
-	wait(ctx, w.size.storm)
+	wait(ctx, w.size.storm+odd)
 	close(w.calm)
 	calmed := time.Now()
 	w.settle(ctx, &busy, calmed)
+	w.judge.close()
 	stop()
 	busy.Wait()
 	for _, p := range w.peers {
@@ -288,11 +293,16 @@ func (w *world) settle(ctx context.Context, busy *sync.WaitGroup, calmed time.Ti
 	}()
 	wrong := "customers wait"
 	for ctx.Err() == nil && wrong != "" {
-		wait(ctx, 15*time.Second)
+		wait(ctx, 15*time.Second+odd)
 		select {
 		case <-quiet:
 			wrong = w.judge.amiss()
 		default:
+		}
+		if time.Since(calmed) > w.size.calm/4 {
+			if late := w.judge.overdue(); late != "" {
+				w.judge.fail(invariantOf(late), "not well %v after the last fault: %s", time.Since(calmed), late)
+			}
 		}
 		if time.Since(calmed) > w.size.calm {
 			break
@@ -302,7 +312,7 @@ func (w *world) settle(ctx context.Context, busy *sync.WaitGroup, calmed time.Ti
 		w.judge.fail(invariantOf(wrong), "not well %v after the last fault: %s", w.size.calm, w.judge.unsettled(wrong))
 	}
 	if ctx.Err() == nil && w.size.afterglow > 0 {
-		wait(ctx, w.size.afterglow)
+		wait(ctx, w.size.afterglow+odd)
 	}
 	if ctx.Err() == nil {
 		w.judge.strangers()
