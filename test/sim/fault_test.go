@@ -27,6 +27,7 @@ const (
 	FaultFreeze   Fault = "peer-frozen"
 	FaultHandover Fault = "handover"
 	FaultClock    Fault = "clock-off"
+	FaultConfig   Fault = "old-configuration"
 )
 
 // The faults of clouds.
@@ -55,6 +56,7 @@ const (
 	FaultCellDown     Fault = "cell-down"
 	FaultZoneGone     Fault = "zone-gone"
 	FaultQuotaChange  Fault = "quota-change"
+	FaultByHand       Fault = "deleted-by-hand"
 	FaultOutage       Fault = "outage"
 )
 
@@ -68,12 +70,12 @@ func allFaults() []Fault {
 	return []Fault{
 		FaultUnavailable, FaultCommitDropped, FaultCommitLate, FaultReplyLost, FaultSlow,
 		FaultWatchBroken, FaultCompacted, FaultCut, FaultEtcdDown, FaultLeaseLost,
-		FaultKill, FaultFreeze, FaultHandover, FaultClock,
+		FaultKill, FaultFreeze, FaultHandover, FaultClock, FaultConfig,
 		FaultUnanswered, FaultCallCut, FaultCallLost, FaultErrorAfter, FaultLimited, FaultLimitedAfter,
 		FaultQuotaCall, FaultInvalid, FaultConflict, FaultForbidden, FaultToken, FaultSlowCall,
 		FaultCreateLate,
 		FaultNoHost, FaultServerQuota, FaultServerError, FaultStuckBuild, FaultNoSSH, FaultVanish,
-		FaultStuckDelete, FaultStaleList, FaultCellDown, FaultZoneGone, FaultQuotaChange, FaultOutage,
+		FaultStuckDelete, FaultStaleList, FaultCellDown, FaultZoneGone, FaultQuotaChange, FaultByHand, FaultOutage,
 		FaultClientDead,
 	}
 }

@@ -27,8 +27,10 @@ type peer struct {
 	w      *world
 	name   string
 	offset time.Duration
-	lives  int
-	life   *life
+	// old says that it has an old configuration.
+	old   bool
+	lives int
+	life  *life
 }
 
 // life is one process of a peer. What package daemon wires is wired here: its
@@ -168,7 +170,7 @@ func (w *world) duties() []duty {
 		list = append(list, duty{key: "provider/" + s.conf.Name, run: func(ctx context.Context, l *life, records *store.Owned) error {
 			d, _ := s.driver(l.link.who, l.proc)
 			own, err := launcher.New(launcher.Config{
-				Provider: s.conf, Installation: installation, Store: &launcherStore{records, w}, Driver: d, Reach: d.reach(),
+				Provider: l.configuration(s), Installation: installation, Store: &launcherStore{records, w}, Driver: d, Reach: d.reach(),
 				Random: w.seed.reader("launcher", s.conf.Name, l.link.who, w.ids.next(l.link.who+s.conf.Name)), Log: w.log,
 			})
 			if err != nil {

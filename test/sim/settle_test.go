@@ -150,18 +150,44 @@ func (j *judge) strangers() {
 	}
 }
 
-// someNode draws a node that is there.
+// someNode draws a node that is there, one in a state that does not last more
+// often than the others.
 func (j *judge) someNode(d *dice) pool.NodeID {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var live []pool.NodeID
-	for _, name := range sortedKeys(j.nodes) {
-		if n := j.nodes[name]; n.State.Live() {
-			live = append(live, n.ID)
-		}
+	n := j.draw(d, func(n *nodeFacts) bool { return n.State.Live() })
+	if rare := j.draw(d, func(n *nodeFacts) bool { return n.State == pool.NodeFailed }); rare != nil && d.chance(2) {
+		n = rare
 	}
-	if len(live) == 0 {
+	if n == nil {
 		return ""
 	}
-	return live[d.below(len(live))]
+	return n.ID
+}
+
+// someServer draws a server of ours, of a held node more often than of others.
+func (j *judge) someServer(provider string, d *dice) string {
+	there := func(n *nodeFacts) bool { return n.Provider == provider && n.State.Live() && n.InstanceID != "" }
+	n := j.draw(d, there)
+	held := j.draw(d, func(n *nodeFacts) bool { return there(n) && n.State == pool.NodeHold })
+	if held != nil && d.chance(2) {
+		n = held
+	}
+	if n == nil {
+		return ""
+	}
+	return n.InstanceID
+}
+
+func (j *judge) draw(d *dice, want func(n *nodeFacts) bool) *nodeFacts {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var found []*nodeFacts
+	for _, name := range sortedKeys(j.nodes) {
+		if n := j.nodes[name]; want(n) {
+			found = append(found, n)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return found[d.below(len(found))]
 }

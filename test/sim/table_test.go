@@ -98,8 +98,12 @@ func (j *judge) since(scope, provider string, entered time.Time) []Fault {
 			add("cloud " + s.conf.Name)
 		}
 	}
-	if o, ok := j.owners[scope]; ok && j.w.offsetOf(o.peer) != 0 {
+	o, ok := j.owners[scope]
+	if ok && j.w.offsetOf(o.peer) != 0 {
 		met = append(met, FaultClock)
+	}
+	if ok && scope != "allocator" && j.w.isOld(o.peer) {
+		met = append(met, FaultConfig)
 	}
 	slices.Sort(met)
 	return slices.Compact(met)

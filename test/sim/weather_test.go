@@ -36,8 +36,15 @@ func (p *peer) fate(ctx context.Context) {
 	defer func() {
 		p.life.proc.unfreeze()
 		p.life.proc.cutOff(time.Time{})
-		if ctx.Err() == nil && !p.life.proc.lives() {
+		if ctx.Err() != nil {
+			return
+		}
+		if p.old && p.life.proc.lives() {
+			p.life.stop() // it gets the configuration of the others
+		}
+		if !p.life.proc.lives() {
 			<-p.life.done
+			p.old = false
 			p.start(ctx)
 		}
 	}()
@@ -106,8 +113,12 @@ func (s *site) storm(ctx context.Context, front int) {
 		if !s.w.open(ctx) {
 			return
 		}
-		if d.chance(10) {
+		switch d.below(10) {
+		case 0:
 			s.changeQuota(ctx, d)
+			continue
+		case 1, 2:
+			s.deleteByHand(d)
 			continue
 		}
 		f, last := s.draw(d)
@@ -127,6 +138,17 @@ func (s *site) changeQuota(ctx context.Context, d *dice) {
 	s.cloud.SetQuota(less)
 	s.w.work(ctx, d.between(10*time.Second, 2*time.Minute))
 	s.cloud.SetQuota(full)
+}
+
+// deleteByHand is somebody who deletes one of our servers in the dashboard.
+func (s *site) deleteByHand(d *dice) {
+	id := s.w.judge.someServer(s.conf.Name, d)
+	if id == "" {
+		return
+	}
+	if err := s.cloud.DeleteServer(s.now(), id); err == nil {
+		s.w.judge.table.strike(FaultByHand, "cloud "+s.conf.Name)
+	}
 }
 
 // change makes a front bring another fault, or none.

@@ -84,6 +84,7 @@ type world struct {
 	recent  []string
 	delayed sync.WaitGroup
 	offsets map[string]time.Duration
+	old     map[string]bool
 	// keepTrace keeps every change, to compare runs.
 	keepTrace bool
 }
@@ -109,7 +110,7 @@ func newWorld(t *testing.T, s seed, b bug, tab *table) *world {
 	t.Helper()
 	w := &world{
 		t: t, seed: s, size: drawSize(s), bug: b, start: time.Now(), calm: make(chan struct{}),
-		wishes: map[string]*wish{}, offsets: map[string]time.Duration{}, keepTrace: *traceFlag,
+		wishes: map[string]*wish{}, offsets: map[string]time.Duration{}, old: map[string]bool{}, keepTrace: *traceFlag,
 	}
 	w.log = w.logger()
 	w.odds = w.drawOdds()
@@ -127,6 +128,8 @@ func newWorld(t *testing.T, s seed, b bug, tab *table) *world {
 			p.offset = time.Duration(d.below(41)-20) * time.Second
 		}
 		w.offsets[p.name] = p.offset
+		p.old = s.dice("old", p.name).chance(4)
+		w.old[p.name] = p.old
 		w.peers = append(w.peers, p)
 	}
 	return w
@@ -268,6 +271,25 @@ func (w *world) offsetOf(who string) time.Duration {
 		return 0
 	}
 	return w.offsets[who[:len("peer-a")]]
+}
+
+// isOld tells whether a process has an old configuration.
+func (w *world) isOld(who string) bool {
+	return len(who) >= len("peer-a") && w.old[who[:len("peer-a")]]
+}
+
+// configuration is a provider as a peer's configuration has it: an old one lacks
+// a label that the others have.
+func (p *peer) configuration(s *site) pool.Provider {
+	conf := s.conf
+	if !p.old {
+		return conf
+	}
+	conf.Pools = slices.Clone(conf.Pools)
+	conf.Pools[0].Labels = slices.DeleteFunc(slices.Clone(conf.Pools[0].Labels), func(l pool.LabelSpec) bool {
+		return l.Name == "kept"
+	})
+	return conf
 }
 
 // note keeps the last things that happened, for whoever reads of a failure.
