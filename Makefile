@@ -27,6 +27,10 @@ DECISIONS ?= 1000000
 sim: ## the simulator until DECISIONS (1000000) were made: hours, or minutes for fewer
 	go test ./test/sim -count=1 -timeout 0 -v -run 'TestSimulator$$' -decisions $(DECISIONS)
 
+.PHONY: day
+day: ## a day of 1,000,000 nodes in 20 simulated clouds, in virtual time
+	go test ./test/sim -count=1 -timeout 0 -v -run 'TestDay$$' -day 1000000
+
 .PHONY: test-lab
 test-lab: build ## against a real OpenStack on this machine (root on Debian; LAB_KEEP=1 leaves it up)
 	scripts/test-lab

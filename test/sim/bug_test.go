@@ -22,8 +22,8 @@ type bug struct {
 	drop  func(write *pool.Write) bool
 	// snapshot changes what the allocator sees.
 	snapshot func(s *pool.Snapshot) *pool.Snapshot
-	// listing changes what a cloud lists, for a sweep or not.
-	listing func(s *site, l *cloud.Listing, sweep bool)
+	// swept changes what a sweep finds.
+	swept func(s *site, l *cloud.Listing)
 
 	openGate, postTwice, deleteNothing, reachLies, neverTakesOver, logsSecret bool
 }
@@ -48,9 +48,9 @@ func plantedBugs() []planted {
 		{"an answer shows somebody else's node", []string{"I1"}, func() bug { return bug{write: showForeign()} }},
 		{"an offer reveals the address", []string{"I2"}, func() bug { return bug{write: revealEarly} }},
 		{"a used node goes back to the pool", []string{"I1", "I2", "I7"}, func() bug { return bug{txn: usedIsReady} }},
-		{"sweeps find nothing", []string{"I3"}, func() bug { return bug{listing: blindSweep} }},
+		{"sweeps find nothing", []string{"I3"}, func() bug { return bug{swept: blindSweep} }},
 		{"deletes are not sent and believed", []string{"I3"}, func() bug { return bug{deleteNothing: true} }},
-		{"every server counts as ours", []string{"I4"}, func() bug { return bug{listing: allOurs} }},
+		{"every server counts as ours", []string{"I4"}, func() bug { return bug{swept: allOurs} }},
 		{"the quota is not counted", []string{"I5"}, func() bug { return bug{snapshot: noQuota} }},
 		{"nodes being deleted book nothing", []string{"I5"}, func() bug { return bug{snapshot: forgetsDeleting} }},
 		{"tenants are not told apart", []string{"I5"}, func() bug { return bug{snapshot: noTenants} }},
@@ -157,15 +157,11 @@ func usedIsReady(txn *kv.Txn) {
 	}
 }
 
-func blindSweep(_ *site, l *cloud.Listing, sweep bool) {
-	if sweep {
-		l.Instances = nil
-	}
-}
+func blindSweep(_ *site, l *cloud.Listing) { l.Instances = nil }
 
 // allOurs finds our mark on everything that is in a cloud.
-func allOurs(s *site, l *cloud.Listing, sweep bool) {
-	for i := 0; sweep && i < len(s.foreign); i++ {
+func allOurs(s *site, l *cloud.Listing) {
+	for i := range s.foreign {
 		l.Instances = append(l.Instances, cloud.Instance{
 			ID: s.foreign[i], Name: "p123456789", Status: cloud.StatusActive, Created: s.w.start,
 			Mark: cloud.Mark{Installation: installation, Provider: s.conf.Name},

@@ -212,8 +212,8 @@ func (d *driver) Instances(ctx context.Context, since cloud.ListMark) (cloud.Lis
 		return cloud.Listing{}, err
 	}
 	listing, err := d.Driver.Instances(ctx, since)
-	if bug := d.site.w.bug.listing; bug != nil && err == nil {
-		bug(d.site, &listing, sweep)
+	if bug := d.site.w.bug.swept; bug != nil && err == nil && sweep {
+		bug(d.site, &listing)
 	}
 	return listing, d.over(err)
 }
