@@ -43,7 +43,8 @@ func TestSimulator(t *testing.T) {
 	var b strings.Builder
 	r.tab.print(&b)
 	holes := r.tab.holes()
-	fmt.Fprintf(&b, "%d cells are empty without a reason\n", len(holes))
+	b.WriteString(r.tab.explanations())
+	fmt.Fprintf(&b, "%d of %d cells are empty without a reason\n", len(holes), len(edges())*len(allFaults()))
 	if *wantFlag >= fullRun && len(holes) > 0 {
 		t.Errorf("never seen:\n%s", strings.Join(holes, "\n"))
 	}

@@ -195,4 +195,55 @@ func (t *table) add(o *table) {
 }
 
 // explained says why an edge cannot meet a fault, or "".
-func explained(edge, Fault) string { return "" }
+func explained(e edge, f Fault) string {
+	launchers := slices.Contains(launcherEdges(), e)
+	atOnce := e == edge{"node", "pending", "failed"}
+	ownerless := e == edge{"node", "failed", "hold"}
+	switch {
+	case f == FaultConfig && !launchers:
+		return "only launchers have an old configuration here: one allocator decides for all"
+	case ownerless && slices.Contains(cloudFaults(), f):
+		return "a failed node stays one only while its provider has no owner, and nobody calls the cloud meanwhile"
+	case atOnce && slices.Contains(cloudFaults(), f):
+		return "what cannot be asked for fails at the first look, before any call is made for it"
+	}
+	return ""
+}
+
+// launcherEdges are the edges that launchers take.
+func launcherEdges() []edge {
+	var list []edge
+	for _, e := range pool.NodeMachine().Edges {
+		if slices.Contains(e.By, pool.Launcher) {
+			list = append(list, edge{"node", string(e.From), string(e.To)})
+		}
+	}
+	return list
+}
+
+// cloudFaults are those that strike a call or a server that a call made.
+func cloudFaults() []Fault {
+	return []Fault{
+		FaultUnanswered, FaultCallCut, FaultCallLost, FaultErrorAfter, FaultLimited, FaultLimitedAfter,
+		FaultQuotaCall, FaultInvalid, FaultConflict, FaultForbidden, FaultToken, FaultSlowCall, FaultCreateLate,
+		FaultNoHost, FaultServerQuota, FaultServerError, FaultStuckBuild, FaultNoSSH, FaultVanish,
+		FaultStuckDelete, FaultStaleList, FaultCellDown, FaultZoneGone, FaultOutage,
+	}
+}
+
+// explanations lists the reasons for empty cells, with how many they explain.
+func (t *table) explanations() string {
+	reasons := map[string]int{}
+	for _, e := range edges() {
+		for _, f := range allFaults() {
+			if why := explained(e, f); why != "" && t.cells[e][f] == 0 {
+				reasons[why]++
+			}
+		}
+	}
+	var b strings.Builder
+	for _, why := range sortedKeys(reasons) {
+		fmt.Fprintf(&b, "%d cells are empty: %s\n", reasons[why], why)
+	}
+	return b.String()
+}
