@@ -25,7 +25,7 @@ DECISIONS ?= 1000000
 
 .PHONY: sim
 sim: ## the simulator until DECISIONS (1000000) were made: hours, or minutes for fewer
-	go test ./test/sim -count=1 -timeout 0 -v -run 'TestSimulator$$' -decisions $(DECISIONS)
+	go test ./test/sim -count=1 -timeout 0 -v -run 'TestSimulator$$|TestReplay|TestPlantedBugs' -decisions $(DECISIONS)
 
 .PHONY: day
 day: ## a day of 1,000,000 nodes in 20 simulated clouds, in virtual time

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -15,7 +16,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "the only seed to run; 0 runs many")
 	fromFlag  = flag.Uint64("from", 1, "the first of many seeds")
-	timeFlag  = flag.Duration("for", 20*time.Second, "how long to run new seeds")
+	timeFlag  = flag.Duration("for", 0, "how long to begin new seeds; 0 is 20s, and 1s under the race detector")
 	wantFlag  = flag.Int("decisions", 0, "run until so many decisions were made, however long that takes")
 	timesFlag = flag.Int("times", 2, "how often TestReplay runs a seed")
 	traceFlag = flag.Bool("diff", false, "keep every change, and show where runs of one seed differ first")
@@ -82,10 +83,21 @@ func (r *runner) take() (seed, bool) {
 	defer r.mu.Unlock()
 	enough := r.sum.decisions >= *wantFlag
 	if *wantFlag == 0 {
-		enough = time.Since(r.began) > *timeFlag
+		enough = time.Since(r.began) > long()
 	}
 	r.next++
 	return r.next - 1, !enough && !r.t.Failed()
+}
+
+// long is how long new worlds are begun.
+func long() time.Duration {
+	switch {
+	case *timeFlag > 0:
+		return *timeFlag
+	case underRace:
+		return time.Second
+	}
+	return 20 * time.Second
 }
 
 // one runs a world and judges it.
@@ -127,26 +139,47 @@ func (s *stats) String() string {
 
 // A seed replays, to the byte of every record.
 func TestReplay(t *testing.T) {
+	s := seed(max(1, *seedFlag))
+	runs := make(chan outcome)
+	var all sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(*timesFlag))
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				runs <- live(t, s, bug{}, newTable())
+			}
+		})
+	}
+	go func() {
+		all.Wait()
+		close(runs)
+	}()
 	digests := map[uint64]int{}
-	var first []string
-	for range *timesFlag {
-		o := live(t, seed(max(1, *seedFlag)), bug{}, newTable())
+	var first *outcome
+	for o := range runs {
 		digests[o.digest]++
 		if first == nil {
-			first = o.trace
+			first = &o
 		}
-		if len(first) != len(o.trace) {
-			t.Logf("%d and %d changes", len(first), len(o.trace))
-		}
-		for i := range min(len(first), len(o.trace)) {
-			if first[i] != o.trace[i] {
-				t.Logf("the first difference, at change %d of %d:\n%s\n%s\n--\n%s", i, len(first), first[max(0, i-1)], first[i], o.trace[i])
-				break
-			}
-		}
+		compareRuns(t, first.trace, o.trace)
 	}
-	t.Logf("%d runs of one seed: %v", *timesFlag, digests)
+	t.Logf("%d runs of seed %d: %v", *timesFlag, s, digests)
 	if len(digests) > 1 {
 		t.Errorf("%d different courses of the same seed", len(digests))
+	}
+}
+
+// compareRuns shows where two runs part, if their changes were kept.
+func compareRuns(t *testing.T, a, b []string) {
+	t.Helper()
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			t.Logf("the first difference, at change %d of %d:\n%s\n%s\n--\n%s", i, len(a), a[max(0, i-1)], a[i], b[i])
+			return
+		}
+	}
+	if len(a) != len(b) {
+		t.Logf("%d and %d changes", len(a), len(b))
 	}
 }
