@@ -14,7 +14,6 @@ import (
 func TestEtcdWiped(t *testing.T) {
 	t.Parallel()
 	s, ours := inUse(t)
-	s.ask(t, "floating").served(t)
 	s.etcd.wipe(t)
 	s.survives(t, ours)
 }
@@ -25,10 +24,7 @@ func TestEtcdRestored(t *testing.T) {
 	t.Parallel()
 	s, _ := inUse(t)
 	backup := s.etcd.save(t)
-	for _, label := range []string{"plain", "floating"} {
-		s.ask(t, label).served(t)
-	}
-	ours := s.tenant.inventory(t)
+	ours := s.use(t)
 	s.etcd.restore(t, backup)
 	s.survives(t, ours)
 }
@@ -40,10 +36,16 @@ func inUse(t *testing.T) (*site, inventory) {
 		pool("main", nil, label("plain", nil)),
 		pool("public", keys{"auto-floating-ip": true}, label("floating", nil)),
 	))
+	return s, s.use(t)
+}
+
+// use takes two nodes into use, and returns what the cloud holds then.
+func (s *site) use(t *testing.T) inventory {
+	t.Helper()
 	for _, label := range []string{"plain", "floating"} {
-		s.ask(t, label).served(t)
+		s.server(t, s.ask(t, label).served(t)[0])
 	}
-	return s, s.tenant.inventory(t)
+	return s.tenant.inventory(t)
 }
 
 // survives checks that nothing of an inventory is deleted though the records
