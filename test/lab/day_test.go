@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A day of a CI system in small, in two regions: an image goes to both clouds,
@@ -166,8 +165,3 @@ func (d *diskimage) files(t *testing.T) map[string]int64 {
 	}
 	return sizes
 }
-
-// sweeps is how long it takes a leak to be found and removed: poold looks 30 s
-// after its start, 2 minutes after a suspicion, and suspects nothing younger
-// than 2 minutes.
-const sweeps = 30*time.Second + 2*time.Minute + 30*time.Second

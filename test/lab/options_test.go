@@ -38,6 +38,7 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			label("least-ram-of-name", keys{"flavor-name": "arge", "min-ram": 1000}),
 			label("image-by-id", keys{"cloud-image": "by-id"}),
 			label("key", keys{"key-name": tenantKey}),
+			label("public-key", keys{"public-key": publicKey(t)}),
 			label("config-drive", keys{"cloud-image": "with-drive"}),
 			label("user-data", keys{"userdata": script}),
 			label("properties", keys{"instance-properties": keys{"team": "blue", "poold_batch": "mine"}}),
@@ -58,6 +59,7 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 		"least-ram-of-name": func(o *option) { o.equal("flavor", o.server.Flavor.Name, "lab.large") },
 		"image-by-id":       func(o *option) { o.equal("image", o.server.imageID(), imageID) },
 		"key":               func(o *option) { o.equal("keypair", o.server.Key, tenantKey) },
+		"public-key":        func(o *option) { o.ownKeyPair(n) },
 		"config-drive":      func(o *option) { o.equal("config drive", o.server.ConfigDrive, "True") },
 		"user-data": func(o *option) {
 			o.equal("user data", o.server.UserData, base64.StdEncoding.EncodeToString([]byte(script)))
@@ -131,6 +133,24 @@ func (o *option) on(want ...string) {
 	if !slices.Equal(got, want) {
 		o.t.Errorf("the server's ports are in the networks %v, want %v", got, want)
 	}
+}
+
+// ownKeyPair checks that poold made the server's key pair, and removes it as an
+// operator does: poold cannot know whether others of the account still use it.
+func (o *option) ownKeyPair(n *tenant) {
+	o.t.Helper()
+	if o.server.Key == "" || o.server.Key == tenantKey {
+		o.t.Fatalf("the server's key pair is %q", o.server.Key)
+	}
+	path := "/os-keypairs/" + o.server.Key + "?user_id=" + n.user
+	var answer struct {
+		Keypair struct {
+			Public string `json:"public_key"`
+		}
+	}
+	o.api.get(o.t, compute, path, &answer)
+	o.equal("public key", strings.TrimSpace(answer.Keypair.Public), publicKey(o.t))
+	o.api.remove(o.t, compute, path)
 }
 
 // hints are what nova's scheduler was told, which no API of nova shows: it is

@@ -23,9 +23,14 @@ import (
 
 // Limits of waiting, for a machine that has other things to do.
 const (
-	soon = 5 * time.Minute // what poold does by itself
+	soon = 5 * time.Minute  // what poold does by itself
 	long = 20 * time.Minute // what the cloud works on
 )
+
+// sweeps is how long it takes a leak to be found and removed: poold looks 30 s
+// after its start, 2 minutes after a suspicion, and suspects nothing younger
+// than 2 minutes.
+const sweeps = 30*time.Second + 2*time.Minute + 30*time.Second
 
 // site is one installation of poold: an etcd, one peer and a tenant of the
 // cloud. What it has in common with other sites is the machine and the cloud.

@@ -101,13 +101,19 @@ func (n *tenant) furnish(t *testing.T, c *api) {
 		c.put(t, network, "/v2.0/routers/"+router+"/add_router_interface", object{"subnet_id": s.ID})
 	}
 	c.create(t, network, "/v2.0/security-groups", "security_group", object{"name": tenantSG})
-	public, err := os.ReadFile(filepath.Join(labDir(), "lab-key.pub"))
+	c.must(t, http.MethodPost, compute, "/os-keypairs", object{"keypair": object{
+		"name": tenantKey, "type": "ssh", "public_key": publicKey(t), "user_id": n.user,
+	}}, nil)
+}
+
+// publicKey is the lab's SSH key.
+func publicKey(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(labDir(), "lab-key.pub"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.must(t, http.MethodPost, compute, "/os-keypairs", object{"keypair": object{
-		"name": tenantKey, "type": "ssh", "public_key": string(public), "user_id": n.user,
-	}}, nil)
+	return strings.TrimSpace(string(text))
 }
 
 // newNetwork makes a network with a subnet.
