@@ -209,8 +209,9 @@ func (s *subject) list(since cloud.ListMark) cloud.Listing {
 	return l
 }
 
-// tries bounds how often the cloud is asked whether it is done.
-const tries = 200
+// tries bounds how often the cloud is asked whether it is done. A real one may
+// share a busy machine with the test.
+const tries = 1000
 
 // until asks again and again, with time for the cloud in between.
 func (s *subject) until(what string, done func() bool) {

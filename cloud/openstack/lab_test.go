@@ -37,6 +37,10 @@ func inLab(t *testing.T) {
 	}
 }
 
+// labLooks bounds how often the lab is asked whether it is done: five minutes
+// and more, since it shares a machine with others.
+const labLooks = 1000
+
 // labPause is how long the lab gets between two looks.
 func labPause() {
 	timer := time.NewTimer(300 * time.Millisecond)
@@ -173,7 +177,7 @@ func TestLabQuota(t *testing.T) {
 // built waits until a driver has n instances, all active.
 func built(t *testing.T, d *Driver, n int) cloud.Listing {
 	t.Helper()
-	for range 200 {
+	for range labLooks {
 		l, err := d.Instances(t.Context(), cloud.ListMark{})
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +196,7 @@ func built(t *testing.T, d *Driver, n int) cloud.Listing {
 func emptyLab(t *testing.T, d *Driver) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	for range 200 {
+	for range labLooks {
 		l, err := d.Instances(ctx, cloud.ListMark{})
 		if err == nil && len(l.Instances) == 0 {
 			return
