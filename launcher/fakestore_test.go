@@ -170,11 +170,16 @@ func (s *fakeStore) tell() {
 
 // add makes pending nodes.
 func (s *fakeStore) add(ids ...pool.NodeID) {
+	s.addWith(pool.Resources{Instances: 1, Cores: 2}, ids...)
+}
+
+// addWith adds pending nodes that take up something else.
+func (s *fakeStore) addWith(take pool.Resources, ids ...pool.NodeID) {
 	var w pool.Write
 	for _, id := range ids {
 		n := &pool.Node{
 			V: 1, ID: id, Provider: "p", Pool: "main", Label: "small", Created: time.Now().UTC(),
-			FlavorID: "f1", ImageID: "i1", Resources: pool.Resources{Instances: 1, Cores: 2},
+			FlavorID: "f1", ImageID: "i1", Resources: take,
 		}
 		n.Type, n.Port = "ssh", 22
 		w.Nodes = append(w.Nodes, pool.Create(n.Moved(pool.NodePending, pool.Allocator, "demand", time.Now())))

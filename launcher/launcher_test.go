@@ -245,6 +245,28 @@ func TestQuotaEdge(t *testing.T) {
 	}
 }
 
+// A node that got an instance but no floating IP does not count as having one:
+// what the cloud has given to others is what is missing.
+func TestQuotaOfFloatingIPs(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.cfg.Provider.Pools[0].AutoFloatingIP = true
+		w.cloud.fault = func(op string) (error, bool) {
+			if op == "expose" && len(w.cloud.ips) == 1 {
+				return fail(cloud.Quota), false
+			}
+			return nil, false
+		}
+		w.start()
+		pass(time.Second)
+		w.store.addWith(pool.Resources{Instances: 1, FloatingIPs: 1}, "n1", "n2")
+		pass(20 * time.Second)
+		if q := w.store.published(); q.Lowered == nil || q.Lowered.FloatingIPs != 1 {
+			w.t.Errorf("lowered to %+v, want one floating IP", q.Lowered)
+		}
+		w.end()
+	})
+}
+
 // Each refusal fails the whole batch at once, with its kind.
 func TestRefusals(t *testing.T) {
 	for _, kind := range []cloud.Kind{cloud.Quota, cloud.RateLimited, cloud.Invalid, cloud.Capacity, cloud.Transient} {

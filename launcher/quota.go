@@ -165,10 +165,21 @@ func (r *run) booked(counts func(t *track) bool) pool.Resources {
 	var sum pool.Resources
 	for _, t := range r.view.nodes {
 		if t.node.State.Live() && counts(t) {
-			sum = sum.Add(t.node.Resources)
+			sum = sum.Add(t.holds())
 		}
 	}
 	return sum
+}
+
+// holds is what a node takes up in the cloud. One that failed for want of quota
+// was refused what its instance was to get besides: it must not count as used,
+// or who has it instead would never be seen, and the next launch fail as well.
+func (t *track) holds() pool.Resources {
+	have := t.node.Resources
+	if t.node.Failure == pool.KindQuota {
+		have.Volumes, have.VolumeGB, have.FloatingIPs = 0, 0, 0
+	}
+	return have
 }
 
 // lower believes the cloud when it says that there is no room for a node: what
