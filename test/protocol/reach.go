@@ -50,7 +50,7 @@ func (n Node) hostKey(ctx context.Context, kind string) (string, error) {
 	var seen string
 	_, _, _, err = ssh.NewClientConn(conn, n.address(), &ssh.ClientConfig{
 		User:              n.Username,
-		HostKeyAlgorithms: []string{kind},
+		HostKeyAlgorithms: algorithms(kind),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			seen = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 			return errSeen
@@ -60,4 +60,13 @@ func (n Node) hostKey(ctx context.Context, kind string) (string, error) {
 		return "", err
 	}
 	return seen, nil
+}
+
+// algorithms are the ways to sign with a kind of key: that of RSA's own name is
+// refused by servers of today.
+func algorithms(kind string) []string {
+	if kind == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{kind}
 }

@@ -4,7 +4,7 @@ KVM_IMAGE=$VAR/kvm-image
 
 # A Debian with sshd and nothing else. Boots from a kernel and initrd held in
 # glance (no bootloader). Takes the network from DHCP and root's ssh key from
-# nova's config drive.
+# nova's config drive, and prints its host keys on the console as cloud-init does.
 build_kvm_image() {
 	[ -e "$KVM_IMAGE/done" ] && return 0
 	local root=$KVM_IMAGE/root mirror
@@ -35,6 +35,11 @@ build_kvm_image() {
 	hostname "$(sed -n 's/.*"name": "\([^"]*\)".*/\1/p' /run/config/openstack/latest/meta_data.json | head -n 1)"
 	chmod 700 /root/.ssh; umount /run/config
 	[ -e /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -A
+	{
+		echo "-----BEGIN SSH HOST KEY KEYS-----"
+		cat /etc/ssh/ssh_host_*_key.pub
+		echo "-----END SSH HOST KEY KEYS-----"
+	} >/dev/console
 	E
 	chmod 755 "$root/usr/local/sbin/lab-config-drive"
 	cat >"$root/etc/systemd/system/lab-config-drive.service" <<-E
