@@ -17,7 +17,7 @@ func TestScenariosHaveTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := 0
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if !strings.HasPrefix(line, "| ") || strings.Contains(line, "| shown by |") {
 			continue
 		}
