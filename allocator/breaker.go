@@ -246,6 +246,15 @@ func (b *breaker) tries(n *pool.Node, now time.Time) bool {
 // due tells whether a probe may be launched.
 func (b *breaker) due(now time.Time) bool { return b.open && !b.probing && !now.Before(b.until) }
 
+// next is when a probe may be launched, or nil while one is under way.
+func (b *breaker) next() *time.Time {
+	if b.probing {
+		return nil
+	}
+	at := b.until
+	return &at
+}
+
 // text says why the breaker is open, for a reader.
 func (b *breaker) text() string {
 	s := fmt.Sprintf("%d launches in a row failed, last %s (%s)", b.failures, b.last.ID, b.last.Failure)

@@ -2,14 +2,16 @@ package allocator
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"poold/pool"
 )
 
-// commands applies what operators want done with nodes: each command's effect
-// and its result are one write.
+// commands applies what operators want done with nodes, and answers what they
+// ask: each command's effect and its result are one write.
 func (d *decider) commands() {
+	d.explain()
 	nodes := map[pool.NodeID]*pool.Node{}
 	var open []*pool.Command
 	for _, c := range d.snap.Commands {
@@ -33,6 +35,31 @@ func (d *decider) commands() {
 			continue // the next decision sees what became of it
 		}
 		d.command(c, n)
+	}
+}
+
+// explain answers the first question about a request; each costs a decision of
+// its own, so the others have to wait for the next one.
+func (d *decider) explain() {
+	if d.asked != nil {
+		return // this is such a decision
+	}
+	for _, c := range d.snap.Commands {
+		if c.Done || c.Verb != pool.VerbExplain {
+			continue
+		}
+		done := *c
+		done.Done = true
+		client, id, _ := strings.Cut(c.Target, "/")
+		done.Explanation = Explain(d.snap, d.cat, pool.RequestRef{Client: client, ID: id}, d.now)
+		if done.Explanation == nil {
+			done.Error, done.NotFound = "no such request", true
+		}
+		d.decide(Decision{
+			Operation: OpCommand, Subject: c.Target, Reason: fmt.Sprintf("%s by %s", c.Verb, c.By),
+			Write: pool.Write{By: pool.Operator, Commands: []pool.Change[pool.Command]{pool.Update(c, &done)}},
+		})
+		return
 	}
 }
 
@@ -80,7 +107,7 @@ func (d *decider) effect(c *pool.Command, n *pool.Node) (*pool.Node, string) {
 		return d.deleted(n, reason), ""
 	case pool.VerbForceDelete:
 		return d.deleted(n, reason), ""
-	case pool.VerbBuild:
+	case pool.VerbBuild, pool.VerbExplain:
 	}
 	return nil, "not a verb of nodes"
 }

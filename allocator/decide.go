@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"poold/pool"
@@ -75,7 +74,7 @@ type decider struct {
 	// asked is the request that an explanation is wanted of, story the
 	// explanation.
 	asked *pool.Request
-	story strings.Builder
+	story *pool.Explanation
 }
 
 // Decide computes what to do about a snapshot at a time. It is pure: it reads

@@ -3,6 +3,7 @@ package allocator
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"poold/pool"
 )
@@ -95,7 +96,11 @@ type source struct {
 }
 
 // verdict is a reason without its provider.
-type verdict struct{ class, text string }
+type verdict struct {
+	class, text string
+	// next is when it is tried again, or nil.
+	next *time.Time
+}
 
 func (d *decider) indexCatalog() {
 	quotas := make(map[string]*pool.Quota, len(d.snap.Quotas))
@@ -143,11 +148,11 @@ func compareSlices(a, b *slice) int {
 func (d *decider) trouble(p *provider) verdict {
 	switch {
 	case p.quota == nil:
-		return verdict{ClassUnknown, "its limits are not known yet"}
+		return verdict{class: ClassUnknown, text: "its limits are not known yet"}
 	case p.quota.Trouble != "":
-		return verdict{ClassTrouble, p.quota.Trouble}
+		return verdict{class: ClassTrouble, text: p.quota.Trouble}
 	case d.refused[p.conf.Name].After(p.quota.At):
-		return verdict{ClassTrouble, "the cloud refused our credentials"}
+		return verdict{class: ClassTrouble, text: "the cloud refused our credentials"}
 	}
 	return verdict{}
 }
@@ -230,11 +235,11 @@ func (d *decider) equip(o *slot) {
 	}
 	switch {
 	case !o.known:
-		o.problem = verdict{ClassNoFlavor, "no flavor " + o.spec.FlavorName + " for " + o.spec.Name}
+		o.problem = verdict{class: ClassNoFlavor, text: "no flavor " + o.spec.FlavorName + " for " + o.spec.Name}
 	case o.source.imageID == "":
-		o.problem = verdict{ClassNoImage, "no image " + o.image + " for " + o.spec.Name}
+		o.problem = verdict{class: ClassNoImage, text: "no image " + o.image + " for " + o.spec.Name}
 	case !slices.ContainsFunc(o.slice.zones, func(z *zone) bool { return z.single || z.set }):
-		o.problem = verdict{ClassNoZone, "none of its availability zones is available"}
+		o.problem = verdict{class: ClassNoZone, text: "none of its availability zones is available"}
 	}
 }
 

@@ -231,6 +231,11 @@ func (o *option) better(than *option) bool {
 	if o.missing != than.missing {
 		return o.missing < than.missing
 	}
+	return o.nearer(than)
+}
+
+// nearer orders options that need as many launches.
+func (o *option) nearer(than *option) bool {
 	a, b := o.place.cand.slice, than.place.cand.slice
 	switch {
 	case a.priority != b.priority:
@@ -306,7 +311,7 @@ func (c *claim) blame(o *option, why verdict) {
 			return
 		}
 	}
-	c.reasons = append(c.reasons, pool.Reason{Provider: n, Class: why.class, Text: c.words(o, why)})
+	c.reasons = append(c.reasons, pool.Reason{Provider: n, Class: why.class, Text: c.words(o, why), Next: why.next})
 }
 
 // words is the text of a verdict. Those with numbers get theirs only here,
@@ -334,13 +339,16 @@ func (c *cand) unlessTooLarge(class string) string {
 	return class
 }
 
+// within tells whether the tenant of the request may use so much more.
+func (c *claim) within(want *pool.Resources) bool { return c.tenant == nil || c.tenant.fits(want) }
+
 // weigh finds out what it takes to serve a request in a place, or why it
 // cannot be done there now.
 func weigh(c *claim, p *place) (option, verdict) {
 	o := option{place: p}
 	k := p.cand
 	if k.withheld(c) {
-		return o, verdict{ClassReserved, "kept for " + name(k.slice.prov.reserved.ref)}
+		return o, verdict{class: ClassReserved, text: "kept for " + name(k.slice.prov.reserved.ref)}
 	}
 	var problem verdict
 	found := 0
@@ -361,7 +369,7 @@ func weigh(c *claim, p *place) (option, verdict) {
 		}
 		o.want = o.want.Add(slot.resources.Times(int64(lack)))
 	}
-	if c.tenant != nil && !c.tenant.fits(&k.resources) {
+	if !c.within(&k.resources) {
 		return o, verdict{class: ClassTenant}
 	}
 	if o.missing == 0 {
@@ -382,7 +390,7 @@ func shortOf(k *cand, p *place, o *option) verdict {
 	prov := k.slice.prov
 	switch {
 	case !p.launchable():
-		return verdict{ClassNoZone, "nothing can be launched in availability zone " + p.zone.az}
+		return verdict{class: ClassNoZone, text: "nothing can be launched in availability zone " + p.zone.az}
 	case !k.slice.fits(&o.want):
 		return verdict{class: k.unlessTooLarge(ClassPoolFull)}
 	case !k.slice.conf.IgnoreProviderQuota && !prov.fits(&o.want):
@@ -419,10 +427,10 @@ func (c *cand) headroom(want *pool.Resources) int64 {
 func held(k *cand, p *place) verdict {
 	for _, o := range k.slots {
 		if b := o.paused(p.zone); b != nil {
-			return verdict{ClassBreaker, b.text()}
+			return verdict{class: ClassBreaker, text: b.text(), next: b.next()}
 		}
 	}
-	return verdict{ClassConcurrency, fmt.Sprintf("%d nodes are being launched, the most that may be at once",
+	return verdict{class: ClassConcurrency, text: fmt.Sprintf("%d nodes are being launched, the most that may be at once",
 		k.slice.prov.conf.MaxConcurrency)}
 }
 
@@ -499,7 +507,7 @@ func (d *decider) reserve(c *claim) {
 	}
 	for _, k := range c.shape.cands {
 		prov := k.slice.prov
-		ok := prov.reserved == nil && k.never(c.tenant) == "" && (c.tenant == nil || c.tenant.fits(&k.resources))
+		ok := prov.reserved == nil && k.never(c.tenant) == "" && c.within(&k.resources)
 		for _, o := range k.slots {
 			ok = ok && o.problem.class == ""
 		}

@@ -15,6 +15,8 @@ const (
 	VerbHold Verb = "node-hold"
 	// VerbUnhold ends a hold: the node is deleted.
 	VerbUnhold Verb = "node-unhold"
+	// VerbExplain asks what becomes of the target request, CLIENT/ID, and why.
+	VerbExplain Verb = "request-explain"
 	// VerbBuild builds the target image now.
 	VerbBuild Verb = "image-build"
 )
@@ -26,7 +28,8 @@ type Command struct {
 	V    int    `json:"v"`
 	Verb Verb   `json:"verb"`
 	Node NodeID `json:"node,omitempty"`
-	// Target is an image's name for verbs about images.
+	// Target is an image's name for verbs about images, CLIENT/ID for those
+	// about requests.
 	Target string `json:"target,omitempty"`
 	// By is who asks, for the timeline.
 	By     string    `json:"by"`
@@ -36,6 +39,8 @@ type Command struct {
 	// Done is set together with Error ("" when it was applied).
 	Done  bool   `json:"done,omitempty"`
 	Error string `json:"error,omitempty"`
+	// Explanation is the answer to VerbExplain.
+	Explanation *Explanation `json:"explanation,omitempty"`
 	// NotFound tells an error about a target that does not exist from a
 	// refusal.
 	NotFound bool `json:"not_found,omitempty"`

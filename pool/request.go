@@ -113,9 +113,12 @@ func AllocationMachine() Machine[AllocationState] {
 type Reason struct {
 	Provider string `json:"provider"`
 	// Class is a word from a small fixed set, such as "quota", "no-image",
-	// "building", "pool-full", "breaker", "paused", "unknown-label".
+	// "building", "pool-full" or "breaker"; docs/protocol.md has them all.
 	Class string `json:"class"`
 	Text  string `json:"text"`
+	// Next is when the provider is tried again; nil if that is not a matter
+	// of time.
+	Next *time.Time `json:"next,omitempty"`
 }
 
 // AllocatedNode is what a client learns about a node it was given.

@@ -21,7 +21,13 @@ const (
 // command writes an operator's command and waits until the owner of the record
 // has carried it out.
 func (e *env) command(ctx context.Context, c pool.Command) error {
-	return e.open(ctx, func(at *conn) (err error) {
+	_, err := e.carriedOut(ctx, c)
+	return err
+}
+
+// carriedOut is a command with its result; the error is the command's own, too.
+func (e *env) carriedOut(ctx context.Context, c pool.Command) (done *pool.Command, err error) {
+	err = e.open(ctx, func(at *conn) (err error) {
 		if c.ID, err = pool.NewID(rand.Reader); err != nil {
 			return err
 		}
@@ -29,12 +35,12 @@ func (e *env) command(ctx context.Context, c pool.Command) error {
 		if _, err := at.PutCommand(ctx, &c); err != nil {
 			return err
 		}
-		done, err := await(ctx, at.Store, c.ID)
-		if err != nil {
+		if done, err = await(ctx, at.Store, c.ID); err != nil {
 			return err
 		}
 		return result(done)
 	})
+	return done, err
 }
 
 // await waits until the command is done.

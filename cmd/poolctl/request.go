@@ -43,11 +43,16 @@ func (r row) why() string {
 	if r.Answer.Error != "" {
 		return r.Answer.Error
 	}
-	var why []string
-	for _, reason := range r.Answer.Reasons {
-		why = append(why, reason.Provider+": "+reason.Text)
+	if len(r.Answer.Reasons) == 0 {
+		return ""
 	}
-	return strings.Join(why, "; ")
+	// The others would not fit a line; request show has them.
+	first := r.Answer.Reasons[0]
+	why := first.Provider + ": " + first.Text
+	if n := len(r.Answer.Reasons) - 1; n > 0 {
+		why += fmt.Sprintf(" (and %d more)", n)
+	}
+	return why
 }
 
 func (r row) nodes() string {
@@ -62,8 +67,8 @@ func (r row) nodes() string {
 }
 
 func request(e *env) *cobra.Command {
-	return noun("request", "Requests: list, show, create, delete",
-		requestList(e), requestShow(e), requestCreate(e), requestDelete(e))
+	return noun("request", "Requests: list, show, explain, create, delete",
+		requestList(e), requestShow(e), requestExplain(e), requestCreate(e), requestDelete(e))
 }
 
 func rows(s *pool.Snapshot) []row {
@@ -118,18 +123,92 @@ func requestShow(e *env) *cobra.Command {
 				if encoded(e.output) {
 					return encode(cmd.OutOrStdout(), e.output, r)
 				}
-				return requestTable().print(cmd.OutOrStdout(), e.output, []row{r})
+				return show(cmd.OutOrStdout(), e.output, r)
 			}
 			return fmt.Errorf("request %s: %w", args[0], pool.ErrNotFound)
 		},
 	}
 }
 
+// show prints a request and, below it, why each provider has not served it.
+func show(w io.Writer, format string, r row) error {
+	err := requestTable().print(w, format, []row{r})
+	if err != nil || format == formatName || r.Answer == nil || len(r.Answer.Reasons) == 0 {
+		return err
+	}
+	reasons := table[pool.Reason]{columns: []column[pool.Reason]{
+		{title: "PROVIDER", value: func(r pool.Reason) string { return r.Provider }},
+		{title: "CLASS", value: func(r pool.Reason) string { return r.Class }},
+		{title: "NEXT", value: func(r pool.Reason) string { return clock(r.Next) }},
+		{title: "WHY", value: func(r pool.Reason) string { return r.Text }},
+	}}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return reasons.print(w, format, r.Answer.Reasons)
+}
+
+// clock shows a time that is near, or nothing.
+func clock(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.Format("15:04:05")
+}
+
+func requestExplain(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain CLIENT/ID", Short: "Say for each provider why a request waits", Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			done, err := e.carriedOut(cmd.Context(), pool.Command{Verb: pool.VerbExplain, Target: args[0]})
+			if err != nil {
+				return err
+			}
+			if done.Explanation == nil {
+				return errors.New("the command was carried out without an answer")
+			}
+			return explain(cmd.OutOrStdout(), e.output, done.Explanation)
+		},
+	}
+}
+
+// placeTable leaves the longest column, the reason, for last.
+func placeTable() table[pool.Place] {
+	return table[pool.Place]{
+		name: func(p pool.Place) string { return p.Where() },
+		columns: []column[pool.Place]{
+			{title: "PROVIDER", value: func(p pool.Place) string { return p.Provider }},
+			{title: "POOL", value: func(p pool.Place) string { return p.Pool }},
+			{title: "AZ", value: func(p pool.Place) string { return p.AZ }},
+			{title: "CLASS", value: func(p pool.Place) string { return p.Class }},
+			{title: "NEXT", value: func(p pool.Place) string { return clock(p.Next) }},
+			{title: "WHY", value: func(p pool.Place) string { return p.Text }},
+		},
+	}
+}
+
+func explain(w io.Writer, format string, x *pool.Explanation) error {
+	if encoded(format) {
+		return encode(w, format, x)
+	}
+	if format == formatName {
+		return placeTable().print(w, format, x.Places)
+	}
+	_, err := fmt.Fprintln(w, x.Intro())
+	if err == nil && len(x.Places) > 0 {
+		err = placeTable().print(w, format, x.Places)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w, x.Outcome)
+	}
+	return err
+}
+
 // ask is what request create was told.
 type ask struct {
 	labels             []string
 	client, id, tenant string
-	provider           string
+	provider, prefer   string
 	priority           int
 	wait               bool
 	ttl, timeout       time.Duration
@@ -149,6 +228,7 @@ func requestCreate(e *env) *cobra.Command {
 	f.StringVar(&a.id, "id", "", "the request's id; a new one if not said")
 	f.StringVar(&a.tenant, "tenant", "", "whose limits the nodes count against")
 	f.StringVar(&a.provider, "provider", "", "only this provider will do")
+	f.StringVar(&a.prefer, "prefer", "", "this provider, if that costs no time")
 	f.IntVar(&a.priority, "priority", pool.DefaultPriority, "lower is served first")
 	f.DurationVar(&a.ttl, "ttl", 4*time.Hour, "delete the request after this time, answered or not")
 	f.BoolVar(&a.wait, "wait", false, "wait for the answer and print it")
@@ -173,7 +253,7 @@ func (e *env) create(ctx context.Context, w io.Writer, a ask) (err error) {
 			return err
 		}
 		req, err := c.Create(ctx, a.id, pool.Request{
-			Labels: a.labels, Priority: &a.priority, Tenant: a.tenant, Provider: a.provider, MaxLifetime: a.ttl.String(),
+			Labels: a.labels, Priority: &a.priority, Tenant: a.tenant, Provider: a.provider, Prefer: a.prefer, MaxLifetime: a.ttl.String(),
 		}, 0)
 		if err != nil {
 			return err
