@@ -33,7 +33,7 @@ func crowd() (*pool.Snapshot, *pool.Catalog) {
 	for n := range 10_000 {
 		node := &pool.Node{
 			ID: pool.NodeID(fmt.Sprintf("n%05d", n)), Provider: fmt.Sprintf("provider-%02d", n%50), Pool: "main",
-			Label: fmt.Sprintf("label-%02d", n%20), AZ: fmt.Sprintf("az%d", n%3+1), ImageID: "img",
+			Label: fmt.Sprintf("label-%02d", n%20), AZ: fmt.Sprintf("az%d", n%3+1), ImageID: "img", FlavorID: "f",
 			State: pool.NodeReady, Created: start, Since: start, Resources: pool.Resources{Instances: 1, Cores: 2, Ports: 1},
 			Timeline: []pool.Stamp{{State: pool.NodePending}, {State: pool.NodeBuilding}, {State: pool.NodeReady, At: start}},
 		}

@@ -77,8 +77,10 @@ func (c *claim) tellPlace(p *place) pool.Place {
 	o, why := weigh(c, p)
 	told := pool.Place{
 		Provider: p.cand.slice.prov.conf.Name, Pool: p.cand.slice.conf.Name, AZ: p.zone.az, Class: why.class, Next: why.next,
-		Text: fmt.Sprintf("%d of %d nodes are idle or in flight, %d can be launched now",
-			p.cand.shape.total-o.missing, p.cand.shape.total, o.now),
+		Text: fmt.Sprintf("%d of %d nodes are idle or in flight", p.cand.shape.total-o.missing, p.cand.shape.total),
+	}
+	if o.missing > 0 {
+		told.Text += fmt.Sprintf(", %d can be launched now", o.now)
 	}
 	if why.class != "" {
 		told.Text = cmp.Or(c.words(&o, why), why.text)
