@@ -107,7 +107,7 @@ func (d *decider) effect(c *pool.Command, n *pool.Node) (*pool.Node, string) {
 		return d.deleted(n, reason), ""
 	case pool.VerbForceDelete:
 		return d.deleted(n, reason), ""
-	case pool.VerbBuild, pool.VerbExplain:
+	case pool.VerbBuild, pool.VerbExplain, pool.VerbRemoveLeaks:
 	}
 	return nil, "not a verb of nodes"
 }

@@ -20,6 +20,8 @@ type fakeStore struct {
 	revision int64
 	nodes    map[pool.NodeID]*pool.Node
 	quota    *pool.Quota
+	health   *pool.Health
+	commands []*pool.Command
 	requests []*pool.Request
 	changed  chan struct{}
 	// lag is how old snapshots are; past is what they are taken from.
@@ -41,7 +43,10 @@ type aged struct {
 }
 
 func newFakeStore() *fakeStore {
-	return &fakeStore{nodes: map[pool.NodeID]*pool.Node{}, changed: make(chan struct{}), revision: 100}
+	// Somebody has watched the provider for long.
+	health := &pool.Health{V: 1, Provider: "p", At: time.Now().UTC(), Watched: time.Now().UTC().Add(-1000 * time.Hour)}
+	health.Revision = 99
+	return &fakeStore{nodes: map[pool.NodeID]*pool.Node{}, changed: make(chan struct{}), revision: 100, health: health}
 }
 
 func (s *fakeStore) Changed() <-chan struct{} {
@@ -56,6 +61,10 @@ func (s *fakeStore) current() *pool.Snapshot {
 	if s.quota != nil {
 		snap.Quotas = []*pool.Quota{s.quota}
 	}
+	if s.health != nil {
+		snap.Healths = []*pool.Health{s.health}
+	}
+	snap.Commands = slices.Clone(s.commands)
 	return snap
 }
 
@@ -121,8 +130,23 @@ func (s *fakeStore) apply(w pool.Write) (int64, error) {
 			return 0, pool.ErrConflict
 		}
 	}
+	for _, c := range w.Healths {
+		if (c.Before == nil) != (s.health == nil) || c.Before != nil && c.Before.Revision != s.health.Revision {
+			return 0, pool.ErrConflict
+		}
+	}
 	s.revision++
 	s.writes++
+	for _, c := range w.Healths {
+		h := *c.After
+		h.Revision = s.revision
+		s.health = &h
+	}
+	for _, c := range w.Commands {
+		done := *c.After
+		s.commands = slices.DeleteFunc(s.commands, func(o *pool.Command) bool { return o.ID == done.ID })
+		s.commands = append(s.commands, &done)
+	}
 	for _, c := range w.Nodes {
 		n := *c.After
 		n.Revision = s.revision
@@ -230,4 +254,32 @@ func (s *fakeStore) count(state pool.NodeState) int {
 		}
 	}
 	return n
+}
+
+// sick returns the health record.
+func (s *fakeStore) sick() pool.Health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.health
+}
+
+// order gives a command.
+func (s *fakeStore) order(c pool.Command) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	s.commands = append(s.commands, &c)
+	s.tell()
+}
+
+// answer returns a command as it is now.
+func (s *fakeStore) answer(id string) pool.Command {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.commands {
+		if c.ID == id {
+			return *c
+		}
+	}
+	return pool.Command{}
 }

@@ -150,7 +150,7 @@ func (r *run) pass(ctx context.Context, now time.Time) time.Time {
 	p := r.view.decide(now)
 	r.start(ctx, &p, now)
 	p.wakeAt(r.passQuota(ctx, snap, now))
-	p.wakeAt(r.passSweep(ctx, now))
+	p.wakeAt(r.passHealth(ctx, snap, now))
 	return p.wake
 }
 

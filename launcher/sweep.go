@@ -3,7 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
-	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,19 +18,17 @@ const (
 	firstSweep = 30 * time.Second
 	sweepEvery = 5 * time.Minute
 	sweepAgain = 2 * time.Minute
-	// leakGrace is how old a leak must be.
-	leakGrace = 2 * time.Minute
-	// More suspects than the larger of leaksMax and 1/leaksShare of what is
-	// ours are not credible.
-	leaksMax   = 10
-	leaksShare = 20
 )
 
-// sweep is what earlier sweeps suspected, by kind and id.
+// sweep is what is known about sweeping; what was found is on record.
 type sweep struct {
-	next      time.Time
-	busy      bool
-	suspected map[string]bool
+	next time.Time
+	// busy says that a sweep, or a write of its record, goes on.
+	busy bool
+	// wrote is the revision of our last write of the record, which is not
+	// written again before retry.
+	wrote int64
+	retry time.Time
 }
 
 // findings are what is ours in the cloud, and all records as they were after
@@ -43,15 +41,9 @@ type findings struct {
 	bound map[pool.NodeID]string
 }
 
-// passSweep sweeps if that is due, and returns when to look again; zero is when
-// the sweep ends.
-func (r *run) passSweep(ctx context.Context, now time.Time) time.Time {
-	if r.sweep.busy {
-		return time.Time{}
-	}
-	if now.Before(r.sweep.next) {
-		return r.sweep.next
-	}
+// startSweep looks for leaks, writes what was found, and then removes what has
+// been a leak for long enough.
+func (r *run) startSweep(ctx context.Context, now time.Time) {
 	r.sweep.busy, r.sweep.next = true, now.Add(sweepEvery)
 	bound := map[pool.NodeID]string{}
 	for id, t := range r.view.byID {
@@ -59,7 +51,6 @@ func (r *run) passSweep(ctx context.Context, now time.Time) time.Time {
 			bound[id] = t.inst.ID
 		}
 	}
-	earlier := maps.Clone(r.sweep.suspected)
 	r.spawn(ctx, func(ctx context.Context) effect {
 		found, err := r.find(ctx)
 		if err != nil {
@@ -69,14 +60,36 @@ func (r *run) passSweep(ctx context.Context, now time.Time) time.Time {
 			}
 		}
 		found.bound = bound
-		suspects := r.suspect(found)
-		frozen := freeze(found, len(suspects))
-		if frozen == "" {
-			r.removeLeaks(ctx, suspects, earlier, now)
+		health, revision, err := r.sweepOnce(ctx, &found, now)
+		return func(r *run, end time.Time) {
+			r.sweep.busy = false
+			r.wroteHealth(revision, err, end)
+			if err == nil && health != nil {
+				r.swept(found.listing, health, now, end)
+			}
 		}
-		return func(r *run, end time.Time) { r.swept(found, suspects, frozen, now, end) }
 	})
-	return time.Time{}
+}
+
+// sweepOnce judges what was found, writes it down and acts on it. It returns
+// what is on record then, and the revision if it was written.
+func (l *Launcher) sweepOnce(ctx context.Context, f *findings, now time.Time) (*pool.Health, int64, error) {
+	prev := f.records.Health(l.provider.Name)
+	if prev == nil || len(f.records.Unreadable) > 0 {
+		// The records say less than there was: nothing can be told from them.
+		return nil, 0, nil
+	}
+	next, doomed := judge(prev, f, l.sightings(f), now)
+	var revision int64
+	if !sameHealth(prev, next) {
+		next.At = stamp(now)
+		var err error
+		if revision, err = l.commit(ctx, healthWrite(prev, next, nil)); err != nil {
+			return nil, 0, err
+		}
+	}
+	l.removeLeaks(ctx, doomed)
+	return next, revision, nil
 }
 
 // find lists the cloud first and reads the records after it, so that a record
@@ -88,7 +101,7 @@ func (l *Launcher) find(ctx context.Context) (findings, error) {
 		return f, err
 	}
 	if l.sweeper != nil {
-		for _, kind := range []cloud.ResourceKind{cloud.FloatingIP, cloud.Port, cloud.VolumeDisk} {
+		for _, kind := range []cloud.ResourceKind{cloud.FloatingIP, cloud.KeyPair} {
 			found, err := l.resources(ctx, kind)
 			if err != nil {
 				return f, err
@@ -112,12 +125,22 @@ type explained struct {
 	instances map[string]bool
 	// unbound are nodes whose record knows no instance yet, by batch.
 	unbound map[string][]*pool.Node
+	// past are the ids of all nodes and batches that are on record, dead or
+	// alive.
+	past map[string]bool
 }
 
-func (l *Launcher) explain(f findings) explained {
-	e := explained{map[string]bool{}, map[string]bool{}, map[string][]*pool.Node{}}
+func (l *Launcher) explain(f *findings) explained {
+	e := explained{map[string]bool{}, map[string]bool{}, map[string][]*pool.Node{}, map[string]bool{}}
 	for _, n := range f.records.Nodes {
-		if n.Provider != l.provider.Name || !n.State.Live() {
+		if n.Provider != l.provider.Name {
+			continue
+		}
+		e.past[string(n.ID)] = true
+		if n.Batch != "" {
+			e.past[n.Batch] = true
+		}
+		if !n.State.Live() {
 			continue
 		}
 		e.nodes[string(n.ID)] = true
@@ -142,30 +165,55 @@ func (e explained) resource(res *cloud.Resource) bool {
 	return res.Mark.Batch == "" || len(e.unbound[res.Mark.Batch]) > 0 || e.instances[res.InstanceID]
 }
 
-// suspect returns what is ours and explained by no live record.
-func (l *Launcher) suspect(f findings) []cloud.Resource {
+// sightings are what is ours and explained by no live record.
+func (l *Launcher) sightings(f *findings) []sighting {
 	e := l.explain(f)
-	var suspects []cloud.Resource
+	var seen []sighting
 	for k := range f.listing.Instances {
 		i := &f.listing.Instances[k]
 		if i.Status == cloud.StatusDeleted || e.instances[i.ID] || claimed(i, e.unbound[i.Mark.Batch], f) {
 			continue
 		}
-		suspects = append(suspects, cloud.Resource{
-			Kind: cloud.InstanceKind, ID: i.ID, Name: i.Name, Mark: i.Mark, Created: i.Created,
+		seen = append(seen, sighting{
+			Resource: cloud.Resource{Kind: cloud.InstanceKind, ID: i.ID, Name: i.Name, Mark: i.Mark, Created: i.Created},
+			why:      "no node that lives has it, and none of batch " + i.Mark.Batch + " waits for it",
+			traced:   e.past[i.Mark.Batch],
 		})
 	}
 	for k := range f.resources {
-		if res := &f.resources[k]; l.ours(res.Mark) && !e.resource(res) {
-			suspects = append(suspects, *res)
+		res := &f.resources[k]
+		switch {
+		case res.Kind == cloud.KeyPair:
+			if res.Mark.Installation == l.installation && !l.usesKeyPair(res.Name) {
+				seen = append(seen, sighting{
+					Resource: *res, byHand: true,
+					why: "no label of this provider is configured with it; another provider of the account may have one",
+				})
+			}
+		case l.ours(res.Mark) && !e.resource(res):
+			seen = append(seen, sighting{
+				Resource: *res, why: "no node that lives has it", traced: e.past[res.Mark.Node] || e.past[res.Mark.Batch],
+			})
 		}
 	}
-	return suspects
+	return seen
+}
+
+// usesKeyPair tells whether a label of this provider has the key pair.
+func (l *Launcher) usesKeyPair(name string) bool {
+	for i := range l.provider.Pools {
+		for k := range l.provider.Pools[i].Labels {
+			if l.keyName(&l.provider.Pools[i].Labels[k]) == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // claimed tells whether a node that knows no instance yet will take this one:
 // it is the eldest of those that have the name.
-func claimed(i *cloud.Instance, nodes []*pool.Node, f findings) bool {
+func claimed(i *cloud.Instance, nodes []*pool.Node, f *findings) bool {
 	for _, n := range nodes {
 		if !claims(n, i) || f.bound[n.ID] != "" {
 			continue
@@ -184,34 +232,10 @@ func claimed(i *cloud.Instance, nodes []*pool.Node, f findings) bool {
 	return false
 }
 
-// freeze says why what was found cannot be believed, or "".
-func freeze(f findings, suspects int) string {
-	for k := range f.listing.Instances {
-		if f.listing.Instances[k].Mark.Revision > f.records.Revision {
-			return "the records are older than what is in the cloud"
-		}
-	}
-	for _, res := range f.resources {
-		if res.Mark.Revision > f.records.Revision {
-			return "the records are older than what is in the cloud"
-		}
-	}
-	if suspects > max(leaksMax, (len(f.listing.Instances)+len(f.resources))/leaksShare) {
-		return "too many leaks at once"
-	}
-	return ""
-}
-
-// leakKey names a suspect from one sweep to the next.
-func leakKey(s *cloud.Resource) string { return string(s.Kind) + "/" + s.ID }
-
-// removeLeaks removes what was suspected before and is old enough.
-func (l *Launcher) removeLeaks(ctx context.Context, suspects []cloud.Resource, earlier map[string]bool, now time.Time) {
-	for k := range suspects {
-		s := &suspects[k]
-		if !earlier[leakKey(s)] || s.Created.After(now.Add(-leakGrace)) {
-			continue
-		}
+// removeLeaks removes what has been a leak for long enough.
+func (l *Launcher) removeLeaks(ctx context.Context, doomed []cloud.Resource) {
+	for k := range doomed {
+		s := &doomed[k]
 		err := l.removeLeak(ctx, s)
 		fields := []zap.Field{
 			zap.String("resource", string(s.Kind)), zap.String("id", s.ID), zap.String("name", s.Name), zap.Error(err),
@@ -234,21 +258,17 @@ func (l *Launcher) removeLeak(ctx context.Context, s *cloud.Resource) error {
 	return l.sweeper.Remove(ctx, s.Kind, s.ID)
 }
 
-// swept remembers what was suspected and takes over the list.
-func (r *run) swept(f findings, suspects []cloud.Resource, frozen string, began, now time.Time) {
+// swept takes over what a sweep found.
+func (r *run) swept(listing cloud.Listing, h *pool.Health, began, now time.Time) {
 	r.calm("sweep")
-	r.sweep.busy = false
-	r.sweep.suspected = map[string]bool{}
-	for k := range suspects {
-		r.sweep.suspected[leakKey(&suspects[k])] = true
-	}
 	value := 0.0
-	if frozen != "" {
+	if h.Frozen != "" {
 		value = 1
-		r.log.Error("sweep frozen", zap.String("reason", frozen), zap.Int("suspects", len(suspects)))
-	} else if len(suspects) > 0 {
+		r.log.Error("sweep frozen", zap.String("reason", h.Frozen), zap.Int("leaks", len(h.Leaks)))
+	}
+	if slices.ContainsFunc(h.Leaks, func(k pool.Leak) bool { return k.Goes != nil || k.Agreed(now) }) {
 		r.sweep.next = now.Add(sweepAgain)
 	}
 	r.metrics.frozen.WithLabelValues(r.provider.Name).Set(value)
-	r.merge(f.listing, began)
+	r.merge(listing, began)
 }

@@ -19,6 +19,9 @@ const (
 	VerbExplain Verb = "request-explain"
 	// VerbBuild builds the target image now.
 	VerbBuild Verb = "image-build"
+	// VerbRemoveLeaks agrees to the removal of the named leaks of the target
+	// provider.
+	VerbRemoveLeaks Verb = "leak-remove"
 )
 
 // Command is an operator's wish, made by poolctl under a lease of 10 minutes
@@ -29,8 +32,10 @@ type Command struct {
 	Verb Verb   `json:"verb"`
 	Node NodeID `json:"node,omitempty"`
 	// Target is an image's name for verbs about images, CLIENT/ID for those
-	// about requests.
+	// about requests, a provider's name for those about leaks.
 	Target string `json:"target,omitempty"`
+	// Leaks are the keys of the leaks that are meant; see [Leak.Key].
+	Leaks []string `json:"leaks,omitempty"`
 	// By is who asks, for the timeline.
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`

@@ -49,6 +49,7 @@ type Write struct {
 	Uploads     []Change[Upload]
 	Commands    []Change[Command]
 	Quotas      []Change[Quota]
+	Healths     []Change[Health]
 	// Requests may only be removed: their values belong to their clients.
 	Requests []Change[Request]
 	// Unchanged are requests whose revision must still be the same.
@@ -70,6 +71,7 @@ type Snapshot struct {
 	Uploads     []*Upload
 	Commands    []*Command
 	Quotas      []*Quota
+	Healths     []*Health
 	Members     []*Member
 	// Unreadable are the keys of records that exist but that this version
 	// cannot read, because they are newer or damaged, sorted. While there are
@@ -91,6 +93,16 @@ func (s *Snapshot) Quota(provider string) *Quota {
 	for _, q := range s.Quotas {
 		if q.Provider == provider {
 			return q
+		}
+	}
+	return nil
+}
+
+// Health returns the health record of a provider, or nil.
+func (s *Snapshot) Health(provider string) *Health {
+	for _, h := range s.Healths {
+		if h.Provider == provider {
+			return h
 		}
 	}
 	return nil

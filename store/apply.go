@@ -200,10 +200,15 @@ func buildState(b *pool.Build) *pool.BuildState { return &b.State }
 
 func uploadState(u *pool.Upload) *pool.UploadState { return &u.State }
 
-// addStateless adds quotas and commands.
+// addStateless adds quotas, healths and commands.
 func (p *plan) addStateless(w pool.Write) error {
 	for _, ch := range w.Quotas {
 		if err := addChange(p, p.store.codec.quotas, ch); err != nil {
+			return err
+		}
+	}
+	for _, ch := range w.Healths {
+		if err := addChange(p, p.store.codec.healths, ch); err != nil {
 			return err
 		}
 	}

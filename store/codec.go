@@ -46,6 +46,7 @@ type codec struct {
 	uploads     kind[pool.Upload]
 	commands    kind[pool.Command]
 	quotas      kind[pool.Quota]
+	healths     kind[pool.Health]
 	members     kind[pool.Member]
 }
 
@@ -90,6 +91,11 @@ func newCodec() codec {
 			name: "quota", known: fieldsOf[pool.Quota](),
 			key:  func(k keys, q *pool.Quota) string { return k.quota(q.Provider) },
 			meta: func(q *pool.Quota) (*pool.Record, *int) { return &q.Record, &q.V },
+		},
+		healths: kind[pool.Health]{
+			name: "health", known: fieldsOf[pool.Health](),
+			key:  func(k keys, h *pool.Health) string { return k.health(h.Provider) },
+			meta: func(h *pool.Health) (*pool.Record, *int) { return &h.Record, &h.V },
 		},
 		members: kind[pool.Member]{
 			name: "member", known: fieldsOf[pool.Member](),

@@ -93,10 +93,17 @@ func TestGolden(t *testing.T) {
 		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Record: rec,
 	})
 	goldenRecord(t, c.commands, &pool.Command{
-		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",
+		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", Leaks: []string{"instance/i"}, By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",
 		ID: "c1", Record: rec,
 	})
 	limits := pool.NoLimits()
+	goldenRecord(t, c.healths, &pool.Health{
+		V: 1, Provider: "p", At: at, Watched: at, Frozen: "too many", FrozenSince: &at,
+		Leaks: []pool.Leak{{
+			Kind: "instance", ID: "i", Name: "n", Why: "w", Since: at, Created: &at, Goes: &at, ByHand: true, AgreedUntil: &at, AgreedBy: "me",
+		}},
+		Record: rec,
+	})
 	goldenRecord(t, c.quotas, &pool.Quota{
 		V: 1, Provider: "p", At: at, Limits: limits, Foreign: pool.Resources{Cores: 1}, Lowered: &limits,
 		Flavors: []pool.Flavor{{ID: "f1", Name: "f", Cores: 2, RAMMiB: 4096, DiskGB: 40}}, Zones: []string{"az"},

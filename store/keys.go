@@ -23,6 +23,7 @@ const (
 	familyUpload
 	familyCommand
 	familyQuota
+	familyHealth
 	familyMember
 	familyOther
 )
@@ -76,6 +77,8 @@ func (k keys) command(id string) string { return k.join("commands", id) }
 
 func (k keys) quota(provider string) string { return k.join("quota", provider) }
 
+func (k keys) health(provider string) string { return k.join("health", provider) }
+
 func (k keys) member(name string) string { return k.join("members", name) }
 
 // owner is the key of who owns something, such as "allocator" or
@@ -107,6 +110,8 @@ func (k keys) parse(key string) place {
 		return parseNames(familyCommand, rest, "")
 	case "quota":
 		return parseNames(familyQuota, rest, "")
+	case "health":
+		return parseNames(familyHealth, rest, "")
 	case "members":
 		return parseNames(familyMember, rest, "")
 	case "images":

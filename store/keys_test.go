@@ -28,6 +28,7 @@ func TestKeys(t *testing.T) {
 		{"/poold/v1/images/i/other/b", place{}},
 		{k.command("c"), place{familyCommand, "c", "", ""}},
 		{k.quota("p"), place{familyQuota, "p", "", ""}},
+		{k.health("p"), place{familyHealth, "p", "", ""}},
 		{k.member("m"), place{familyMember, "m", "", ""}},
 		{k.owner("provider/p/q"), place{family: familyOther}},
 		{k.installation(), place{family: familyOther}},
@@ -61,6 +62,7 @@ func FuzzNames(f *testing.F) {
 			k.upload(a, b, c):         {familyUpload, a, b, c},
 			k.command(a):              {familyCommand, a, "", ""},
 			k.quota(a):                {familyQuota, a, "", ""},
+			k.health(a):               {familyHealth, a, "", ""},
 			k.member(a):               {familyMember, a, "", ""},
 		} {
 			if got := k.parse(key); got != want {
@@ -86,6 +88,7 @@ func FuzzParse(f *testing.F) {
 			familyNode: k.node(p.a, pool.NodeID(p.b)), familyBuild: k.build(p.a, p.b),
 			familyUpload: k.upload(p.a, p.b, p.c), familyCommand: k.command(p.a),
 			familyQuota: k.quota(p.a), familyMember: k.member(p.a),
+			familyHealth: k.health(p.a),
 		}[p.family]
 		if made != key {
 			t.Errorf("%q is read as %+v, which makes %q", key, p, made)

@@ -59,6 +59,7 @@ type tables struct {
 	uploads     table[pool.Upload]
 	commands    table[pool.Command]
 	quotas      table[pool.Quota]
+	healths     table[pool.Health]
 	members     table[pool.Member]
 	// unreadable says why a record cannot be read, by key.
 	unreadable map[string]error
@@ -96,6 +97,8 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error {
 		return decodeInto(s, &t.commands, s.codec.commands, p, it)
 	case familyQuota:
 		return decodeInto(s, &t.quotas, s.codec.quotas, p, it)
+	case familyHealth:
+		return decodeInto(s, &t.healths, s.codec.healths, p, it)
 	case familyMember:
 		return decodeInto(s, &t.members, s.codec.members, p, it)
 	case familyNone:
@@ -138,6 +141,8 @@ func (t *tables) remove(s *Store, key string) {
 		t.commands.set(key, nil)
 	case familyQuota:
 		t.quotas.set(key, nil)
+	case familyHealth:
+		t.healths.set(key, nil)
 	case familyMember:
 		t.members.set(key, nil)
 	case familyNone, familyOther:
@@ -149,7 +154,7 @@ func (t *tables) snapshot(revision int64) *pool.Snapshot {
 		Revision: revision,
 		Nodes:    t.nodes.list(), Requests: t.requests.list(), Allocations: t.allocations.list(),
 		Builds: t.builds.list(), Uploads: t.uploads.list(), Commands: t.commands.list(),
-		Quotas: t.quotas.list(), Members: t.members.list(),
+		Quotas: t.quotas.list(), Healths: t.healths.list(), Members: t.members.list(),
 		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
 	}
 }

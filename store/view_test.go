@@ -162,9 +162,10 @@ func TestReadHasEveryKind(t *testing.T) {
 	r := newRig(t)
 	r.apply(t, create(pending("n")))
 	r.apply(t, pool.Write{
-		By:     pool.Builder,
-		Builds: []pool.Change[pool.Build]{pool.Create(&pool.Build{Image: "i", ID: "b", State: pool.BuildBuilding})},
-		Quotas: []pool.Change[pool.Quota]{pool.Create(&pool.Quota{Provider: "p"})},
+		By:      pool.Builder,
+		Builds:  []pool.Change[pool.Build]{pool.Create(&pool.Build{Image: "i", ID: "b", State: pool.BuildBuilding})},
+		Quotas:  []pool.Change[pool.Quota]{pool.Create(&pool.Quota{Provider: "p"})},
+		Healths: []pool.Change[pool.Health]{pool.Create(&pool.Health{Provider: "p"})},
 	})
 	r.apply(t, pool.Write{
 		By:      pool.Uploader,
@@ -187,9 +188,9 @@ func TestReadHasEveryKind(t *testing.T) {
 	}
 	got := []int{
 		len(s.Nodes), len(s.Builds), len(s.Quotas), len(s.Uploads), len(s.Allocations), len(s.Commands),
-		len(s.Requests), len(s.Members), len(s.Unreadable),
+		len(s.Requests), len(s.Members), len(s.Healths), len(s.Unreadable),
 	}
-	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Revision != r.mem.Revision() {
+	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Revision != r.mem.Revision() {
 		t.Errorf("got %v at %d", got, s.Revision)
 	}
 }

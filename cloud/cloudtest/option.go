@@ -229,12 +229,34 @@ func ownKeyPair(s *subject) {
 	s.is("create with a key pair that is gone", s.Driver.Create(s.t.Context(), spec), cloud.Invalid)
 	s.keyPair()
 	s.create(spec)
-	if s.Again == nil {
+	if s.Again != nil {
+		// Another process of ours knows nothing of it, and finds it there.
+		s.Driver = s.Again()
+		s.keyPair()
+	}
+	s.sweepKeyPair(name)
+}
+
+// sweepKeyPair finds a key pair of ours and removes it, and no other.
+func (s *subject) sweepKeyPair(name string) {
+	s.t.Helper()
+	d, ok := s.Driver.(cloud.Sweeper)
+	if !ok {
 		return
 	}
-	// Another process of ours knows nothing of it, and finds it there.
-	s.Driver = s.Again()
-	s.keyPair()
+	is := func(r cloud.Resource) bool { return r.ID == name && r.Mark.Installation == s.Installation }
+	found, err := d.Resources(s.t.Context(), cloud.KeyPair)
+	if err != nil || !slices.ContainsFunc(found, is) {
+		s.t.Errorf("key pairs of ours: got %+v, %v, without %s", found, err, name)
+	}
+	theirs := cloud.KeyPairName(s.OtherInstallation, publicKey)
+	s.is("removing another's key pair", d.Remove(s.t.Context(), cloud.KeyPair, theirs), cloud.Conflict)
+	if err := d.Remove(s.t.Context(), cloud.KeyPair, name); err != nil {
+		s.t.Errorf("remove a key pair: %v", err)
+	}
+	if found, err = d.Resources(s.t.Context(), cloud.KeyPair); err != nil || slices.ContainsFunc(found, is) {
+		s.t.Errorf("key pairs of ours: got %+v, %v, with %s that was removed", found, err, name)
+	}
 }
 
 func hasKeyPairs(s *subject) bool {

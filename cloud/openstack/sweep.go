@@ -2,25 +2,55 @@ package openstack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
 	"poold/cloud"
 )
 
-// Resources lists floating IPs and images with our mark. Nothing else that the
-// driver causes can outlive a server: nova makes and deletes the ports, boot
-// volumes are deleted with their server, and no keypairs are made. So of those
-// there are none with our mark, and no call is needed to know.
+// Resources lists floating IPs, images and key pairs with our mark. Ports and
+// boot volumes are nova's: they carry no mark of anybody, so that there are
+// none with ours, and no call is needed to know.
 func (d *Driver) Resources(ctx context.Context, kind cloud.ResourceKind) ([]cloud.Resource, error) {
 	switch kind {
 	case cloud.FloatingIP:
 		return d.floatingIPs(ctx)
 	case cloud.StoredImage:
 		return d.images(ctx)
-	case cloud.Port, cloud.VolumeDisk, cloud.KeyPair, cloud.InstanceKind:
+	case cloud.KeyPair:
+		return d.keyPairs(ctx)
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
 	}
 	return nil, nil
+}
+
+// keyPairs lists those of our name, which is all that a key pair has for a
+// mark.
+func (d *Driver) keyPairs(ctx context.Context) ([]cloud.Resource, error) {
+	var found []cloud.Resource
+	r := request{service: cloud.Compute, method: http.MethodGet, path: "/os-keypairs", what: "list key pairs"}
+	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
+		var page struct {
+			KeyPairs []struct {
+				KeyPair struct {
+					Name string `json:"name"`
+				} `json:"keypair"`
+			} `json:"keypairs"`
+			Links []link `json:"keypairs_links"`
+		}
+		if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&page); err != nil {
+			return "", err
+		}
+		for _, k := range page.KeyPairs {
+			if m := cloud.KeyPairMark(k.KeyPair.Name); m.Installation == d.installation {
+				found = append(found, cloud.Resource{Kind: cloud.KeyPair, ID: k.KeyPair.Name, Name: k.KeyPair.Name, Mark: m})
+			}
+		}
+		return nextLink(page.Links), nil
+	})
+	return found, err
 }
 
 func (d *Driver) floatingIPs(ctx context.Context) ([]cloud.Resource, error) {
@@ -39,14 +69,24 @@ func (d *Driver) floatingIPs(ctx context.Context) ([]cloud.Resource, error) {
 	return found, err
 }
 
-// Remove deletes a floating IP or an image, after a look whether it is ours.
+// Remove deletes a floating IP, an image or a key pair, after a look whether it
+// is ours.
 func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string) error {
 	switch kind {
 	case cloud.FloatingIP:
 		return d.removeFloatingIP(ctx, id)
 	case cloud.StoredImage:
 		return d.DeleteImage(ctx, id)
-	case cloud.Port, cloud.VolumeDisk, cloud.KeyPair, cloud.InstanceKind:
+	case cloud.KeyPair:
+		r := request{
+			service: cloud.Compute, method: http.MethodDelete, path: "/os-keypairs/{id}", id: id,
+			what: "delete key pair", changes: true,
+		}
+		if cloud.KeyPairMark(id).Installation != d.installation {
+			return r.fail(cloud.Conflict, errNotOurs)
+		}
+		return d.call(ctx, r, nil)
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
 	}
 	return &cloud.Error{Kind: cloud.Invalid, Op: "remove " + string(kind), Err: errors.New("poold makes none")}
 }

@@ -87,7 +87,7 @@ func (d *Driver) floatingIPs(ctx context.Context, what string) ([]FloatingIP, er
 	return all, err
 }
 
-// Resources lists the floating IPs and images that are ours. Of the other
+// Resources lists the floating IPs, images and key pairs that are ours. Of the other
 // kinds nothing is ever ours but with a server.
 func (d *Driver) Resources(ctx context.Context, kind cloud.ResourceKind) ([]cloud.Resource, error) {
 	var found []cloud.Resource
@@ -114,12 +114,28 @@ func (d *Driver) Resources(ctx context.Context, kind cloud.ResourceKind) ([]clou
 				found = append(found, cloud.Resource{Kind: kind, ID: i.ID, Name: i.Name, Mark: m, Created: i.Created})
 			}
 		}
-	case cloud.Port, cloud.VolumeDisk, cloud.KeyPair, cloud.InstanceKind:
+	case cloud.KeyPair:
+		return d.ourKeyPairs(ctx)
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
 	}
 	return found, nil
 }
 
-// Remove deletes a floating IP or an image that is ours.
+// ourKeyPairs lists the key pairs of our name.
+func (d *Driver) ourKeyPairs(ctx context.Context) ([]cloud.Resource, error) {
+	var found []cloud.Resource
+	err := d.do(ctx, reading("list key pairs", cloud.Compute, "GET /os-keypairs"), func(time.Time) error {
+		for _, k := range d.cloud.KeyPairs() {
+			if m := cloud.KeyPairMark(k.Name); m.Installation == d.installation {
+				found = append(found, cloud.Resource{Kind: cloud.KeyPair, ID: k.Name, Name: k.Name, Mark: m})
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Remove deletes a floating IP, an image or a key pair that is ours.
 func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string) error {
 	const what = "remove"
 	switch kind {
@@ -141,7 +157,14 @@ func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string)
 		})
 	case cloud.StoredImage:
 		return d.DeleteImage(ctx, id)
-	case cloud.Port, cloud.VolumeDisk, cloud.KeyPair, cloud.InstanceKind:
+	case cloud.KeyPair:
+		if cloud.KeyPairMark(id).Installation != d.installation {
+			return notOurs(what)
+		}
+		return d.do(ctx, changing(what, cloud.Compute, "DELETE /os-keypairs/{id}", id), func(time.Time) error {
+			return d.cloud.DeleteKeyPair(id)
+		})
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
 	}
 	return &cloud.Error{Kind: cloud.Invalid, Op: what, Err: errors.New("nothing of this kind is ever ours")}
 }

@@ -75,6 +75,9 @@ func obey(s *pool.Snapshot) []pool.Write {
 func TestCommands(t *testing.T) {
 	name, _, records := prefix(t)
 	serve(t, records, obey)
+	if err := seedLeaks(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		line string
 		code int
@@ -92,6 +95,13 @@ func TestCommands(t *testing.T) {
 		{"image build noble", 0, "", ""},
 		{"image build none", exitNotFound, "", "no such thing"},
 		{"image build busy", exitRefused, "", "in use"},
+		{"leak delete i1", exitUsage, "", "several leaks are called i1"},
+		{"leak delete i1 f1 --provider north", 0, "instance/i1\nfloating-ip/f1\n", ""},
+		{"leak delete instance/i2", 0, "instance/i2\n", ""},
+		{"leak delete i9", exitNotFound, "", "leak i9"},
+		{"leak agree north", exitRefused, "", "north is not frozen"},
+		{"leak agree south", 0, "instance/i1\ninstance/i2\n", ""},
+		{"leak agree west", exitNotFound, "", "provider west"},
 	} {
 		out, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
 		code, text := 0, ""
@@ -119,7 +129,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("a build: %+v", c)
 		}
 	}
-	want := map[pool.Verb]int{pool.VerbDelete: 9, pool.VerbForceDelete: 1, pool.VerbHold: 1, pool.VerbUnhold: 1, pool.VerbBuild: 3}
+	want := map[pool.Verb]int{pool.VerbRemoveLeaks: 3, pool.VerbDelete: 9, pool.VerbForceDelete: 1, pool.VerbHold: 1, pool.VerbUnhold: 1, pool.VerbBuild: 3}
 	for verb, n := range want {
 		if verbs[verb] != n {
 			t.Errorf("%d commands %s, want %d", verbs[verb], verb, n)

@@ -82,7 +82,7 @@ func command(now func() time.Time) *cobra.Command {
 	e.flags(root)
 	list, remove := nodeList(&e), nodeDelete(&e)
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
-	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), peer(&e),
+	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e), peer(&e),
 		configuration(&e), versionOf())
 	return root
 }

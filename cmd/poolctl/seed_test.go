@@ -36,7 +36,33 @@ func seed(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return seedRequests(ctx, zuul, records)
+	if err := seedRequests(ctx, zuul, records); err != nil {
+		return err
+	}
+	return seedLeaks(ctx, records)
+}
+
+// seedLeaks writes what sweeps found: south is frozen.
+func seedLeaks(ctx context.Context, records *store.Store) error {
+	at := func(d time.Duration) *time.Time {
+		t := noon.Add(d)
+		return &t
+	}
+	leak := func(kind, id, why string) pool.Leak {
+		return pool.Leak{Kind: kind, ID: id, Name: "name-of-" + id, Why: why, Since: *at(-time.Minute), Created: at(-3 * time.Hour)}
+	}
+	due, agreed, key, young := leak("instance", "i1", "no node"), leak("instance", "i2", "no node"),
+		leak("keypair", "k1", "no label"), leak("floating-ip", "f1", "no node")
+	due.Goes, agreed.AgreedUntil, agreed.AgreedBy, key.ByHand, young.Goes = at(0), at(time.Hour), "ann", true, at(time.Minute)
+	young.Created = nil
+	_, err := records.Apply(ctx, nil, pool.Write{By: pool.Launcher, Healths: []pool.Change[pool.Health]{
+		pool.Create(&pool.Health{Provider: "north", At: noon, Watched: noon, Leaks: []pool.Leak{young, due, key}}),
+		pool.Create(&pool.Health{
+			Provider: "south", At: noon, Watched: noon, Frozen: "2 leaks at once, more than 1", FrozenSince: at(0),
+			Leaks: []pool.Leak{leak("instance", "i1", "no node"), agreed},
+		}),
+	}})
+	return err
 }
 
 // step is a move of a node after the one before it.
