@@ -67,7 +67,9 @@ type Instance struct {
 	// AccessIPv4 and AccessIPv6 are what the cloud says to connect to, mostly
 	// nothing.
 	AccessIPv4, AccessIPv6 string
-	Created                time.Time
+	// Volumes are the ids of the volumes attached to it that die with it.
+	Volumes []string
+	Created time.Time
 }
 
 // ListMark says from when changes are wanted; the zero value asks for a full
@@ -168,6 +170,26 @@ type ExposeSpec struct {
 	InstanceID string
 	Mark       Mark
 	Again      bool
+}
+
+// Cleaner is the ability to remove what the cloud made together with an
+// instance, where the instance's delete did not. Such things carry no mark; by
+// the id of an instance that was ours they are known as ours. The rules of
+// [Driver] hold.
+type Cleaner interface {
+	// ForceDelete asks to delete an instance that several deletes had no
+	// effect on. A cloud may refuse it to its users.
+	ForceDelete(ctx context.Context, id string) error
+	// Ports returns the ids of the ports that were made for an instance that
+	// is gone, and are left.
+	Ports(ctx context.Context, instanceID string) ([]string, error)
+	// RemovePort deletes one of them, unless it is another instance's by now:
+	// that is Conflict.
+	RemovePort(ctx context.Context, instanceID, id string) error
+	// RemoveVolume asks to delete a volume that was made with an instance that
+	// is gone. NotFound says that it is gone, nil only that the cloud will; one
+	// that is attached to anything is refused with Conflict.
+	RemoveVolume(ctx context.Context, id string) error
 }
 
 // ResourceKind is a kind of thing that can leak.

@@ -9,5 +9,8 @@
 // the error. Every driver passes the suite in cloud/cloudtest.
 //
 // Everything made carries the [Mark] of our installation. Nothing without it
-// is ever shown as ours, changed or deleted.
+// is ever shown as ours, changed or deleted. What a cloud makes by itself for
+// one of our instances, ports and boot volumes, carries none: it is known by
+// the id of the instance, or by its own as the instance showed it before
+// anybody was told of it, and both are on record (see [Cleaner]).
 package cloud

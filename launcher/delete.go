@@ -33,17 +33,23 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
+// forceFrom is which delete of an instance is the first that forces it.
+const forceFrom = 3
+
 // startDelete asks the cloud to delete an instance. It may be asked again, by
 // this process or the next one.
 func (r *run) startDelete(ctx context.Context, t *track, now time.Time) {
-	id := t.inst.ID
+	id, remove := t.inst.ID, r.driver.Delete
 	t.busy = true
 	t.asks++
+	if t.asks >= forceFrom && r.cleaner != nil && !t.plain {
+		remove = r.cleaner.ForceDelete
+	}
 	r.running.deletes++
 	r.spawn(ctx, func(ctx context.Context) effect {
 		ctx, cancel := call(ctx, cloud.LaneDelete)
 		defer cancel()
-		err := r.driver.Delete(ctx, id)
+		err := remove(ctx, id)
 		return func(r *run, end time.Time) {
 			r.running.deletes--
 			t.busy = false
@@ -66,6 +72,12 @@ func (r *run) deleteAnswered(t *track, err error, began, now time.Time) {
 	}
 	if errors.Is(err, cloud.NotFound) {
 		r.vanish(t, began)
+		return
+	}
+	if t.asks >= forceFrom && !t.plain && (errors.Is(err, cloud.Unauthorized) || errors.Is(err, cloud.Invalid)) {
+		// Force is not for everybody: a plain delete it is, then.
+		t.plain = true
+		t.asks--
 		return
 	}
 	if errors.Is(err, cloud.Ambiguous) {

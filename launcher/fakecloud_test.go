@@ -36,6 +36,11 @@ type fakeCloud struct {
 	fault func(op string) (err error, done bool)
 	// step is called before and after each call takes effect.
 	step func(what string) error
+	// stays is how often a volume must be removed after its instance is gone;
+	// ports are what is left of instances; unforced refuses force.
+	stays    map[string]int
+	ports    map[string][]string
+	unforced bool
 	// latency is how long a create takes to be answered.
 	latency time.Duration
 }
@@ -46,7 +51,8 @@ type fakeInstance struct {
 }
 
 func newFakeCloud() *fakeCloud {
-	return &fakeCloud{quota: 1000, boot: 10 * time.Second, vanish: 2 * time.Second, calls: map[string]int{}}
+	return &fakeCloud{quota: 1000, boot: 10 * time.Second, vanish: 2 * time.Second, calls: map[string]int{},
+		stays: map[string]int{}, ports: map[string][]string{}}
 }
 
 func fail(kind cloud.Kind) error {
@@ -110,7 +116,10 @@ func (c *fakeCloud) Create(ctx context.Context, spec cloud.BatchSpec) error {
 			return fail(cloud.Quota)
 		}
 		for k := range n {
-			c.make(pool.InstanceName(spec.Name, k+1, n), spec.Mark)
+			i := c.make(pool.InstanceName(spec.Name, k+1, n), spec.Mark)
+			if spec.BootFromVolume {
+				i.Volumes = []string{"vol-" + i.ID}
+			}
 		}
 		return nil
 	})
@@ -277,6 +286,46 @@ func (c *fakeCloud) Remove(ctx context.Context, _ cloud.ResourceKind, id string)
 	})
 }
 
+func (c *fakeCloud) ForceDelete(ctx context.Context, id string) error {
+	return c.do(ctx, "force", func() error {
+		i := c.find(id)
+		if c.unforced {
+			return fail(cloud.Unauthorized)
+		}
+		if i == nil {
+			return fail(cloud.NotFound)
+		}
+		i.deleted = time.Now().Add(c.vanish)
+		return nil
+	})
+}
+
+func (c *fakeCloud) Ports(ctx context.Context, id string) ([]string, error) {
+	var ports []string
+	err := c.do(ctx, "ports", func() error {
+		ports = slices.Clone(c.ports[id])
+		return nil
+	})
+	return ports, err
+}
+
+func (c *fakeCloud) RemovePort(ctx context.Context, instanceID, _ string) error {
+	return c.do(ctx, "remove port", func() error {
+		delete(c.ports, instanceID)
+		return nil
+	})
+}
+
+func (c *fakeCloud) RemoveVolume(ctx context.Context, id string) error {
+	return c.do(ctx, "remove volume", func() error {
+		if c.stays[id] == 0 {
+			return fail(cloud.NotFound)
+		}
+		c.stays[id]--
+		return nil
+	})
+}
+
 // left returns how many instances and floating IPs exist.
 func (c *fakeCloud) left() (instances, ips int) {
 	c.mu.Lock()
@@ -322,4 +371,5 @@ var (
 	_ cloud.Console = (*fakeCloud)(nil)
 	_ cloud.Exposer = (*fakeCloud)(nil)
 	_ cloud.Sweeper = (*fakeCloud)(nil)
+	_ cloud.Cleaner = (*fakeCloud)(nil)
 )

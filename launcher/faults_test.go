@@ -104,6 +104,7 @@ func TestVanish(t *testing.T) {
 func TestStuckDelete(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.cloud.stuck = func(cloud.Instance) bool { return true }
+		w.cloud.unforced = true
 		w.start()
 		w.store.add("n1")
 		pass(time.Minute)

@@ -59,6 +59,7 @@ type Launcher struct {
 	addresser    cloud.Addresser // nil if the driver cannot
 	exposer      cloud.Exposer   // nil if the driver cannot
 	sweeper      cloud.Sweeper   // nil if the driver cannot
+	cleaner      cloud.Cleaner   // nil if the driver cannot
 	reacher      Reach
 	random       io.Reader
 	log          *zap.Logger
@@ -85,6 +86,7 @@ func New(cfg Config) (*Launcher, error) {
 	l.addresser, _ = cfg.Driver.(cloud.Addresser)
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
+	l.cleaner, _ = cfg.Driver.(cloud.Cleaner)
 	if l.reacher == nil {
 		l.reacher = NewReach()
 	}

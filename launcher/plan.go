@@ -36,6 +36,10 @@ type plan struct {
 	looks []*track
 	// deletes are instances to delete.
 	deletes []*track
+	// notes are nodes whose instance's volumes are to be on record.
+	notes []*track
+	// cleans are nodes whose instance is gone, and perhaps not all of it.
+	cleans []*track
 	// clears are nodes whose floating IPs are to be removed.
 	clears []*track
 	// poll is from when to list changes, zero for everything; nil for no list.
@@ -248,11 +252,32 @@ func (v *view) deleting(t *track, now time.Time, p *plan) {
 		v.unseenDeleting(t, p)
 	case t.node.ExposeAsked != nil && !t.cleared && (!t.clearTried || t.gone):
 		p.clears = append(p.clears, t)
+	case t.gone && !t.cleaned && (t.strayed() || len(t.node.Volumes) > 0):
+		p.cleans = append(p.cleans, t)
 	case t.gone:
 		p.move(t, pool.NodeDeleted, t.node.Reason)
+	case len(t.inst.Volumes) > 0 && t.hidden() && len(t.node.Volumes) == 0:
+		// Before they can outlive the instance that shows whose they are.
+		p.notes = append(p.notes, t)
 	default:
 		v.seenDeleting(t, now, p)
 	}
+}
+
+// hidden tells whether nobody was ever told of the node, so that all that its
+// instance has is what it was made with.
+func (t *track) hidden() bool {
+	_, ready := t.node.Entered(pool.NodeReady)
+	return !ready
+}
+
+// strayed tells whether ports may be left of an instance that is gone. Nova
+// deletes them before it says that a server is gone, but not those that it lost
+// sight of in a launch or a delete that went wrong. That it says so proves
+// nothing about volumes: it does not wait for them, nor mind if one stays.
+func (t *track) strayed() bool {
+	_, failed := t.node.Entered(pool.NodeFailed)
+	return failed || t.asks > 1
 }
 
 // seenDeleting asks for the delete of an instance and waits for it to be gone.

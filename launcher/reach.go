@@ -239,7 +239,7 @@ func (*Launcher) persist(ctx context.Context, try func(ctx context.Context) erro
 // describe puts everything that is known about the instance into the record of
 // a node that is ready.
 func (a *reached) describe(n *pool.Node, inst *cloud.Instance) {
-	n.InstanceID, n.HostID = inst.ID, inst.HostID
+	n.InstanceID, n.HostID, n.Volumes = inst.ID, inst.HostID, inst.Volumes
 	if inst.AZ != "" {
 		n.AZ = inst.AZ
 	}

@@ -162,6 +162,10 @@ func (r *run) start(ctx context.Context, p *plan, now time.Time) {
 		t.stop = nil
 	}
 	r.startMoves(ctx, p.moves, now)
+	r.startNotes(ctx, p.notes)
+	for _, t := range p.cleans[:room(len(p.cleans), maxLooks, r.running.looks)] {
+		r.startClean(ctx, t)
+	}
 	r.startClears(ctx, p.clears, now)
 	for _, t := range p.deletes[:room(len(p.deletes), maxDeletes, r.running.deletes)] {
 		r.startDelete(ctx, t, now)

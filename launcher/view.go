@@ -42,6 +42,12 @@ type track struct {
 	// cleared says that no floating IP of the node is left; clearTried that
 	// removing them was tried.
 	cleared, clearTried bool
+	// cleaned says that nothing is left of what came with the instance,
+	// cleanTries how often that was looked for; plain that the cloud does not
+	// let us force deletes.
+	cleaned    bool
+	cleanTries int
+	plain      bool
 }
 
 // verdict is what the cloud said to a batched create.

@@ -73,6 +73,9 @@ func happened(stored, wrote *pool.Node) bool {
 	if stored.Batch != wrote.Batch || stored.BatchIndex != wrote.BatchIndex {
 		return false
 	}
+	if len(wrote.Volumes) > 0 && !slices.Equal(stored.Volumes, wrote.Volumes) {
+		return false
+	}
 	return wrote.ExposeAsked == nil || stored.ExposeAsked != nil && stored.ExposeAsked.Equal(*wrote.ExposeAsked)
 }
 

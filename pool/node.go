@@ -151,6 +151,9 @@ type Node struct {
 	// InstanceID is the cloud's id of the server, once it was seen.
 	InstanceID string `json:"instance_id,omitempty"`
 	HostID     string `json:"host_id,omitempty"`
+	// Volumes are the ids of the volumes that were made with the server, as
+	// seen before anybody was told of it. They are to be gone with it.
+	Volumes []string `json:"volumes,omitempty"`
 	// ExposeAsked is when a floating IP was first asked for: after it, one
 	// may exist that InstanceID's addresses do not show.
 	ExposeAsked *time.Time `json:"expose_asked,omitempty"`

@@ -24,6 +24,7 @@ var (
 	_ cloud.Addresser   = (*Driver)(nil)
 	_ cloud.Exposer     = (*Driver)(nil)
 	_ cloud.Sweeper     = (*Driver)(nil)
+	_ cloud.Cleaner     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
 )
 

@@ -39,13 +39,27 @@ type server struct {
 	Fault      struct {
 		Message string `json:"message"`
 	} `json:"fault"`
+	Volumes []struct {
+		ID string `json:"id"`
+		// Dies is told from volumesMicroversion on.
+		Dies bool `json:"delete_on_termination"`
+	} `json:"os-extended-volumes:volumes_attached"`
 }
+
+// volumesMicroversion is the first one in which a server shows which of its
+// volumes die with it. Every nova since 2015 has it.
+const volumesMicroversion = "2.3"
 
 // instance is the server in the words of poold.
 func (s *server) instance() cloud.Instance {
 	i := cloud.Instance{
 		ID: s.ID, Name: s.Name, Status: s.status(), Mark: cloud.MarkOf(s.Metadata),
 		AZ: s.AZ, HostID: s.HostID, Addresses: s.Addresses, AccessIPv4: s.AccessIPv4, AccessIPv6: s.AccessIPv6, Created: s.Created,
+	}
+	for _, v := range s.Volumes {
+		if v.Dies {
+			i.Volumes = append(i.Volumes, v.ID)
+		}
 	}
 	if s.Fault.Message != "" {
 		i.Fault = message([]byte(s.Fault.Message))
@@ -84,6 +98,7 @@ func (s *server) status() cloud.Status {
 func (d *Driver) Instances(ctx context.Context, since cloud.ListMark) (cloud.Listing, error) {
 	r := request{
 		service: cloud.Compute, method: http.MethodGet, path: "/servers/detail", what: "list servers",
+		microversion: volumesMicroversion,
 	}
 	l := listing{driver: d, since: since.At}
 	l.Full = since.At.IsZero()

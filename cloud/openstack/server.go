@@ -144,6 +144,7 @@ func (d *Driver) Instance(ctx context.Context, id string) (cloud.Instance, error
 	}
 	err := d.call(ctx, request{
 		service: cloud.Compute, method: http.MethodGet, path: "/servers/{id}", id: id, what: "get server",
+		microversion: volumesMicroversion,
 	}, &answer)
 	if err != nil {
 		return cloud.Instance{}, err
