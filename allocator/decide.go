@@ -34,6 +34,7 @@ const (
 	ClassNoFlavor    = "no-flavor"
 	ClassNoZone      = "no-zone"
 	ClassTrouble     = "trouble"
+	ClassFrozen      = "frozen"
 	ClassUnknown     = "unknown-quota"
 	ClassTooLarge    = "too-large"
 )
@@ -119,6 +120,7 @@ func newDecider(s *pool.Snapshot, c *pool.Catalog, now time.Time) *decider {
 
 func (d *decider) run() {
 	d.indexRefusals()
+	d.freeze()
 	d.indexCatalog()
 	d.commands()
 	d.indexNodes()

@@ -147,6 +147,8 @@ func compareSlices(a, b *slice) int {
 // refused stay refused until its owner has asked the cloud again.
 func (d *decider) trouble(p *provider) verdict {
 	switch {
+	case d.plan.Frozen != "":
+		return verdict{class: ClassFrozen, text: d.plan.Frozen}
 	case p.quota == nil:
 		return verdict{class: ClassUnknown, text: "its limits are not known yet"}
 	case p.quota.Trouble != "":

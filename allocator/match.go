@@ -487,6 +487,10 @@ func (c *cand) building(p *place) pool.Reason {
 		Provider: c.slice.prov.conf.Name, Class: ClassBuilding,
 		Text: fmt.Sprintf("waits for %d nodes in %s", c.shape.total, p.where()),
 	}
+	if t := c.slice.prov.trouble; t.class == ClassFrozen {
+		r.Class, r.Text = t.class, r.Text+", but "+t.text
+		return r
+	}
 	for _, o := range c.slots {
 		if why := o.fallback(); why != "" {
 			r.Class, r.Text = ClassFallback, r.Text+", "+why

@@ -11,6 +11,7 @@ type metrics struct {
 	latency   prometheus.Histogram
 	waiting   prometheus.Gauge
 	oldest    prometheus.Gauge
+	frozen    prometheus.Gauge
 	lastPass  prometheus.Gauge
 }
 
@@ -37,6 +38,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		oldest: f.NewGauge(prometheus.GaugeOpts{
 			Name: "poold_allocator_oldest_request_age_seconds", Help: "How long the oldest waiting request has waited.",
 		}),
+		frozen: f.NewGauge(prometheus.GaugeOpts{
+			Name: "poold_allocator_frozen",
+			Help: "1 if nothing is launched anywhere, because an operator says so or launches in all providers fail alike.",
+		}),
 		lastPass: f.NewGauge(prometheus.GaugeOpts{
 			Name: "poold_allocator_last_pass_timestamp_seconds", Help: "When the last pass ended; 0 when not the owner.",
 		}),
@@ -46,11 +51,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func (m *metrics) observe(p *Plan) {
 	m.waiting.Set(float64(p.Waiting))
 	m.oldest.Set(p.Oldest.Seconds())
+	m.frozen.Set(0)
+	if p.Frozen != "" {
+		m.frozen.Set(1)
+	}
 }
 
 // reset is for when another peer decides.
 func (m *metrics) reset() {
 	m.waiting.Set(0)
 	m.oldest.Set(0)
+	m.frozen.Set(0)
 	m.lastPass.Set(0)
 }

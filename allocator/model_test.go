@@ -25,6 +25,7 @@ type model struct {
 	quotas      map[string]*pool.Quota
 	uploads     []*pool.Upload
 	builds      []*pool.Build
+	frozen      *pool.Freeze
 }
 
 func newModel() *model {
@@ -38,7 +39,7 @@ func (m *model) snapshot() *pool.Snapshot {
 	return &pool.Snapshot{
 		Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
 		Allocations: sorted(m.allocations), Commands: sorted(m.commands), Quotas: sorted(m.quotas),
-		Uploads: m.uploads, Builds: m.builds,
+		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen,
 	}
 }
 

@@ -54,6 +54,8 @@ type Plan struct {
 	Decisions []Decision
 	// Next is when to decide again if nothing changes; zero is never.
 	Next time.Time
+	// Frozen is why nothing is launched anywhere; empty if something may be.
+	Frozen string
 	// Waiting is how many requests are unanswered after the plan, and Oldest
 	// how long the oldest of them has waited.
 	Waiting int
@@ -92,6 +94,9 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	for i := range p.Decisions {
 		p.Decisions[i].describe(&b)
+	}
+	if p.Frozen != "" {
+		fmt.Fprintf(&b, "%s\n", p.Frozen)
 	}
 	fmt.Fprintf(&b, "waiting %d", p.Waiting)
 	if p.Waiting > 0 {

@@ -61,6 +61,8 @@ type Config struct {
 type Allocator struct {
 	Config
 	metrics *metrics
+	// frozen tells whether launching was frozen at the last pass of Run.
+	frozen bool
 }
 
 // New makes an Allocator. Its metrics can be registered once.
@@ -143,6 +145,7 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 	decided := time.Now()
 	a.metrics.decide.Observe(decided.Sub(now).Seconds())
 	a.metrics.observe(&plan)
+	a.tellFrozen(&plan)
 	if len(plan.Decisions) > 0 {
 		a.Log.Debug("plan made", zap.Int64("revision", s.Revision), zap.String("plan", plan.Summary()))
 	}
@@ -169,6 +172,18 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 	}
 	a.metrics.lastPass.SetToCurrentTime()
 	return passed{t.revision, t.again, decided}, nil
+}
+
+// tellFrozen logs when launching stops everywhere, and when it goes on.
+func (a *Allocator) tellFrozen(p *Plan) {
+	if frozen := p.Frozen != ""; frozen != a.frozen {
+		a.frozen = frozen
+		if !frozen {
+			a.Log.Info("launching goes on")
+			return
+		}
+		a.Log.Error("launching stopped everywhere", zap.String("reason", p.Frozen))
+	}
 }
 
 // mint gives the new nodes of a decision their ids. The ids belong to this

@@ -17,6 +17,7 @@ func TestScenarios(t *testing.T) {
 		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "breaker": tellBreaker,
 		"min-ready": tellMinReady, "room": tellRoom, "starvation": tellStarvation, "commands": tellCommands,
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
+		"freeze": tellFreeze, "alike": tellAlike,
 		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
 	} {
 		t.Run(name, func(t *testing.T) {

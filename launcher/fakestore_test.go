@@ -23,6 +23,7 @@ type fakeStore struct {
 	health   *pool.Health
 	commands []*pool.Command
 	requests []*pool.Request
+	frozen   *pool.Freeze
 	changed  chan struct{}
 	// lag is how old snapshots are; past is what they are taken from.
 	lag  time.Duration
@@ -56,7 +57,7 @@ func (s *fakeStore) Changed() <-chan struct{} {
 }
 
 func (s *fakeStore) current() *pool.Snapshot {
-	snap := &pool.Snapshot{Revision: s.revision, Requests: slices.Clone(s.requests)}
+	snap := &pool.Snapshot{Revision: s.revision, Requests: slices.Clone(s.requests), Freeze: s.frozen}
 	snap.Nodes = slices.SortedFunc(maps.Values(s.nodes), func(a, b *pool.Node) int { return cmp.Compare(a.ID, b.ID) })
 	if s.quota != nil {
 		snap.Quotas = []*pool.Quota{s.quota}
@@ -226,6 +227,15 @@ func (s *fakeStore) move(to pool.NodeState, ids ...pool.NodeID) {
 			panic(err)
 		}
 	}
+}
+
+// freeze freezes launching, or lets it go on.
+func (s *fakeStore) freeze(f *pool.Freeze) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	s.frozen = f
+	s.tell()
 }
 
 func (s *fakeStore) node(id pool.NodeID) *pool.Node {

@@ -49,7 +49,7 @@ func (v *view) launches(now time.Time, p *plan) {
 		if t.node.State == pool.NodeBuilding {
 			building++
 		}
-		if v.trouble || !t.launchable(now) {
+		if v.trouble || v.snap.Freeze != nil || !t.launchable(now) {
 			continue
 		}
 		if reason := v.impossible(t.node); reason != "" {

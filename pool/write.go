@@ -50,6 +50,9 @@ type Write struct {
 	Commands    []Change[Command]
 	Quotas      []Change[Quota]
 	Healths     []Change[Health]
+	Penalties   []Change[Penalty]
+	// Freezes has at most one change: there is one freeze or none.
+	Freezes []Change[Freeze]
 	// Requests may only be removed: their values belong to their clients.
 	Requests []Change[Request]
 	// Unchanged are requests whose revision must still be the same.
@@ -72,7 +75,10 @@ type Snapshot struct {
 	Commands    []*Command
 	Quotas      []*Quota
 	Healths     []*Health
+	Penalties   []*Penalty
 	Members     []*Member
+	// Freeze is nil unless launching is frozen.
+	Freeze *Freeze
 	// Unreadable are the keys of records that exist but that this version
 	// cannot read, because they are newer or damaged, sorted. While there are
 	// any, nobody may conclude from the absence of a record.

@@ -200,8 +200,18 @@ func buildState(b *pool.Build) *pool.BuildState { return &b.State }
 
 func uploadState(u *pool.Upload) *pool.UploadState { return &u.State }
 
-// addStateless adds quotas, healths and commands.
+// addStateless adds quotas, healths, penalties, the freeze and commands.
 func (p *plan) addStateless(w pool.Write) error {
+	for _, ch := range w.Penalties {
+		if err := addChange(p, p.store.codec.penalties, ch); err != nil {
+			return err
+		}
+	}
+	for _, ch := range w.Freezes {
+		if err := addChange(p, p.store.codec.freezes, ch); err != nil {
+			return err
+		}
+	}
 	for _, ch := range w.Quotas {
 		if err := addChange(p, p.store.codec.quotas, ch); err != nil {
 			return err

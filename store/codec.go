@@ -48,6 +48,8 @@ type codec struct {
 	quotas      kind[pool.Quota]
 	healths     kind[pool.Health]
 	members     kind[pool.Member]
+	penalties   kind[pool.Penalty]
+	freezes     kind[pool.Freeze]
 }
 
 func newCodec() codec {
@@ -101,6 +103,16 @@ func newCodec() codec {
 			name: "member", known: fieldsOf[pool.Member](),
 			key:  func(k keys, m *pool.Member) string { return k.member(m.Name) },
 			meta: func(m *pool.Member) (*pool.Record, *int) { return &m.Record, &m.V },
+		},
+		penalties: kind[pool.Penalty]{
+			name: "penalty", known: fieldsOf[pool.Penalty](),
+			key:  func(k keys, p *pool.Penalty) string { return k.penalty(p.Group) },
+			meta: func(p *pool.Penalty) (*pool.Record, *int) { return &p.Record, &p.V },
+		},
+		freezes: kind[pool.Freeze]{
+			name: "freeze", known: fieldsOf[pool.Freeze](),
+			key:  func(k keys, _ *pool.Freeze) string { return k.freeze() },
+			meta: func(f *pool.Freeze) (*pool.Record, *int) { return &f.Record, &f.V },
 		},
 	}
 }

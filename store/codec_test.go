@@ -109,6 +109,10 @@ func TestGolden(t *testing.T) {
 		Flavors: []pool.Flavor{{ID: "f1", Name: "f", Cores: 2, RAMMiB: 4096, DiskGB: 40}}, Zones: []string{"az"},
 		CloudImages: map[string]string{"i": "x"}, Trouble: "t", Record: rec,
 	})
+	goldenRecord(t, c.penalties, &pool.Penalty{
+		V: 1, Group: "g", PauseMS: 30000, Rates: map[string]float64{"compute": 4.5}, Record: rec,
+	})
+	goldenRecord(t, c.freezes, &pool.Freeze{V: 1, By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.members, &pool.Member{
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
 		Labels: []string{"noble"}, Images: []string{"i"}, Owns: []string{"provider/p"}, Record: rec,

@@ -35,7 +35,8 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 			return strings.HasPrefix(key, nodes)
 		case familyRequest, familyAllocation:
 			return false
-		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyOther:
+		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyPenalty, familyFreeze,
+			familyOther:
 		}
 		return true
 	})

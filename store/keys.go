@@ -25,6 +25,8 @@ const (
 	familyQuota
 	familyHealth
 	familyMember
+	familyPenalty
+	familyFreeze
 	familyOther
 )
 
@@ -78,6 +80,9 @@ func (k keys) command(id string) string { return k.join("commands", id) }
 func (k keys) quota(provider string) string { return k.join("quota", provider) }
 
 func (k keys) health(provider string) string { return k.join("health", provider) }
+func (k keys) penalty(group string) string   { return k.join("penalty", group) }
+
+func (k keys) freeze() string { return k.prefix + "freeze" }
 
 func (k keys) member(name string) string { return k.join("members", name) }
 
@@ -98,8 +103,13 @@ func (k keys) parse(key string) place {
 	if !ok {
 		return place{}
 	}
+	if key == k.freeze() {
+		return place{family: familyFreeze}
+	}
 	first, rest, _ := strings.Cut(rest, "/")
 	switch first {
+	case "penalty":
+		return parseNames(familyPenalty, rest, "")
 	case "requests":
 		return parsePair(familyRequest, rest)
 	case "allocations":

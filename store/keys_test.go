@@ -30,6 +30,9 @@ func TestKeys(t *testing.T) {
 		{k.quota("p"), place{familyQuota, "p", "", ""}},
 		{k.health("p"), place{familyHealth, "p", "", ""}},
 		{k.member("m"), place{familyMember, "m", "", ""}},
+		{k.penalty("g"), place{familyPenalty, "g", "", ""}},
+		{k.freeze(), place{family: familyFreeze}},
+		{"/poold/v1/freeze/more", place{family: familyOther}},
 		{k.owner("provider/p/q"), place{family: familyOther}},
 		{k.installation(), place{family: familyOther}},
 		{"/poold/v2/nodes/p/n", place{}},
@@ -64,6 +67,7 @@ func FuzzNames(f *testing.F) {
 			k.quota(a):                {familyQuota, a, "", ""},
 			k.health(a):               {familyHealth, a, "", ""},
 			k.member(a):               {familyMember, a, "", ""},
+			k.penalty(a):              {familyPenalty, a, "", ""},
 		} {
 			if got := k.parse(key); got != want {
 				t.Errorf("%q: got %+v, want %+v", key, got, want)
@@ -88,7 +92,8 @@ func FuzzParse(f *testing.F) {
 			familyNode: k.node(p.a, pool.NodeID(p.b)), familyBuild: k.build(p.a, p.b),
 			familyUpload: k.upload(p.a, p.b, p.c), familyCommand: k.command(p.a),
 			familyQuota: k.quota(p.a), familyMember: k.member(p.a),
-			familyHealth: k.health(p.a),
+			familyHealth:  k.health(p.a),
+			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(),
 		}[p.family]
 		if made != key {
 			t.Errorf("%q is read as %+v, which makes %q", key, p, made)

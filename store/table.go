@@ -61,6 +61,8 @@ type tables struct {
 	quotas      table[pool.Quota]
 	healths     table[pool.Health]
 	members     table[pool.Member]
+	penalties   table[pool.Penalty]
+	freezes     table[pool.Freeze]
 	// unreadable says why a record cannot be read, by key.
 	unreadable map[string]error
 }
@@ -101,11 +103,21 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error {
 		return decodeInto(s, &t.healths, s.codec.healths, p, it)
 	case familyMember:
 		return decodeInto(s, &t.members, s.codec.members, p, it)
+	case familyPenalty, familyFreeze:
+		return t.decodeRestraint(s, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
 	}
 	return nil
+}
+
+// decodeRestraint takes in an item that says what must not be done.
+func (t *tables) decodeRestraint(s *Store, p place, it kv.Item) error {
+	if p.family == familyFreeze {
+		return decodeInto(s, &t.freezes, s.codec.freezes, p, it)
+	}
+	return decodeInto(s, &t.penalties, s.codec.penalties, p, it)
 }
 
 // decodeInto takes in one item; a record that cannot be read is not shown in
@@ -145,16 +157,24 @@ func (t *tables) remove(s *Store, key string) {
 		t.healths.set(key, nil)
 	case familyMember:
 		t.members.set(key, nil)
+	case familyPenalty:
+		t.penalties.set(key, nil)
+	case familyFreeze:
+		t.freezes.set(key, nil)
 	case familyNone, familyOther:
 	}
 }
 
 func (t *tables) snapshot(revision int64) *pool.Snapshot {
-	return &pool.Snapshot{
+	s := &pool.Snapshot{
 		Revision: revision,
 		Nodes:    t.nodes.list(), Requests: t.requests.list(), Allocations: t.allocations.list(),
 		Builds: t.builds.list(), Uploads: t.uploads.list(), Commands: t.commands.list(),
-		Quotas: t.quotas.list(), Healths: t.healths.list(), Members: t.members.list(),
+		Quotas: t.quotas.list(), Healths: t.healths.list(), Penalties: t.penalties.list(), Members: t.members.list(),
 		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
 	}
+	if f := t.freezes.list(); len(f) > 0 {
+		s.Freeze = f[0]
+	}
+	return s
 }

@@ -168,6 +168,11 @@ func TestReadHasEveryKind(t *testing.T) {
 		Healths: []pool.Change[pool.Health]{pool.Create(&pool.Health{Provider: "p"})},
 	})
 	r.apply(t, pool.Write{
+		By:        pool.Operator,
+		Penalties: []pool.Change[pool.Penalty]{pool.Create(&pool.Penalty{Group: "g"})},
+		Freezes:   []pool.Change[pool.Freeze]{pool.Create(&pool.Freeze{By: "me"})},
+	})
+	r.apply(t, pool.Write{
 		By:      pool.Uploader,
 		Uploads: []pool.Change[pool.Upload]{pool.Create(&pool.Upload{Image: "i", Build: "b", Provider: "p", State: pool.UploadPending})},
 	})
@@ -188,9 +193,9 @@ func TestReadHasEveryKind(t *testing.T) {
 	}
 	got := []int{
 		len(s.Nodes), len(s.Builds), len(s.Quotas), len(s.Uploads), len(s.Allocations), len(s.Commands),
-		len(s.Requests), len(s.Members), len(s.Healths), len(s.Unreadable),
+		len(s.Requests), len(s.Members), len(s.Healths), len(s.Penalties), len(s.Unreadable),
 	}
-	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Revision != r.mem.Revision() {
+	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Freeze == nil || s.Revision != r.mem.Revision() {
 		t.Errorf("got %v at %d", got, s.Revision)
 	}
 }

@@ -82,8 +82,8 @@ func command(now func() time.Time) *cobra.Command {
 	e.flags(root)
 	list, remove := nodeList(&e), nodeDelete(&e)
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
-	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e), peer(&e),
-		configuration(&e), versionOf())
+	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
+		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf())
 	return root
 }
 
