@@ -44,10 +44,11 @@ func (v *view) launches(now time.Time, p *plan) {
 	groups := map[batchKey]*launch{}
 	var order []*launch
 	var waiting map[string]bool
-	building := 0
+	building, occupying := 0, 0
 	for _, t := range v.nodes {
-		if t.node.State == pool.NodeBuilding {
+		if t.inFlight() {
 			building++
+			occupying += v.occupies(t, now, p)
 		}
 		if v.trouble || v.snap.Freeze != nil || !t.launchable(now) {
 			continue
@@ -73,8 +74,15 @@ func (v *view) launches(now time.Time, p *plan) {
 	}
 	slices.SortStableFunc(order, func(a, b *launch) int { return cmp.Compare(a.lane, b.lane) })
 	for _, g := range order {
-		building += v.split(g, v.room(building), now, p)
+		n := v.split(g, min(v.room(building), v.slow.room(occupying)), now, p)
+		building, occupying = building+n, occupying+n
 	}
+}
+
+// inFlight tells whether a node is being launched, from when that is about to
+// be written.
+func (t *track) inFlight() bool {
+	return t.node.State == pool.NodeBuilding || t.node.State == pool.NodePending && t.busy
 }
 
 // launchable tells whether a node may be asked for now.

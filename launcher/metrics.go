@@ -14,6 +14,7 @@ type metrics struct {
 	lastList      *prometheus.GaugeVec
 	leaks         *prometheus.CounterVec
 	frozen        *prometheus.GaugeVec
+	window        *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -44,6 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "poold_launcher_leaks_total",
 			Help: "Leaked resources whose removal was asked for, by kind.",
 		}, []string{"provider", "kind"}),
+		window: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_launcher_launch_window",
+			Help: "How many nodes may be in flight while launching starts slowly after failures; 0 is any number.",
+		}, []string{"provider"}),
 		frozen: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "poold_launcher_sweep_frozen",
 			Help: "1 if the last sweep removed nothing because what it saw was not credible.",

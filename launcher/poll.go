@@ -165,7 +165,11 @@ func (r *run) listFailed(err error, now time.Time) {
 	kind := cloud.KindOf(err)
 	r.metrics.polls.WithLabelValues(r.provider.Name, string(kind)).Inc()
 	pause := min(listRetryMin<<min(ls.failures, 10), listRetryMax)
-	ls.failures++
+	if ls.failures++; ls.failures == outageLists {
+		slow := r.view.slow.window
+		r.view.slow.begin()
+		r.tellSlow(slow)
+	}
 	ls.retry = now.Add(max(pause, retryAfter(err)))
 	r.grumble("list", kind, "listing instances failed", err)
 	if kind == cloud.Unauthorized {

@@ -318,6 +318,7 @@ func (*run) settled(results []written) effect {
 func (r *run) moved(before, after *pool.Node, now time.Time) {
 	began, _ := after.Entered(before.State)
 	b := r.view.batches[after.Batch]
+	r.judgeCloud(b, before, after)
 	if after.State == pool.NodeReady {
 		r.metrics.launches.WithLabelValues(r.provider.Name, "ready").Inc()
 		r.metrics.launchSeconds.WithLabelValues(r.provider.Name).Observe(after.Since.Sub(began).Seconds())

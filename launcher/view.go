@@ -77,6 +77,8 @@ type batch struct {
 	// found is how many of its instances were seen; booted and errored how
 	// many of them became ready, or broke.
 	found, booted, errored int
+	// failed is how many failed for a reason that may be the cloud's.
+	failed int
 }
 
 // lists is what is known about looking at the whole provider.
@@ -119,6 +121,7 @@ type view struct {
 	tidyAt int
 	sizes  map[batchKey]int
 	lists  lists
+	slow   slow
 	// trouble says that credentials are refused.
 	trouble bool
 	// crowded says that calls wait for their turn.
