@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"poold/allocator"
 	"poold/builder"
@@ -100,7 +101,7 @@ func (d *Daemon) allocatorDuty() duty {
 func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 	key := "provider/" + p.Name
 	return duty{key: key, provider: p.Name, run: func(ctx context.Context, records *store.Owned) error {
-		reach.gate.Reset()
+		reach.gate.TakeOver(records)
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver, Reach: launcher.NewReach(),
 			Random: rand.Reader, Log: d.log,
@@ -109,7 +110,10 @@ func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 		if err != nil {
 			return fmt.Errorf("make the launcher: %w", err)
 		}
-		return l.Run(ctx)
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return reach.gate.Keep(ctx, records) })
+		g.Go(func() error { return l.Run(ctx) })
+		return g.Wait()
 	}}
 }
 

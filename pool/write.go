@@ -114,6 +114,16 @@ func (s *Snapshot) Health(provider string) *Health {
 	return nil
 }
 
+// Penalty returns the penalty of a rate group, or nil.
+func (s *Snapshot) Penalty(group string) *Penalty {
+	for _, p := range s.Penalties {
+		if p.Group == group {
+			return p
+		}
+	}
+	return nil
+}
+
 // BuildsOf returns the builds of an image, newest first.
 func (s *Snapshot) BuildsOf(image string) []*Build {
 	var builds []*Build

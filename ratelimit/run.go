@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Limiter lets calls through one after the other, at the rate of its bucket
@@ -80,6 +82,16 @@ func (l *Limiter) Empty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bucket.empty(time.Now())
+}
+
+// Relearn takes over a rate in calls a second that the cloud taught another,
+// unless it has taught us as well.
+func (l *Limiter) Relearn(perSecond float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bucket.refused == 0 {
+		l.bucket.relearn(time.Now(), rate.Limit(perSecond))
+	}
 }
 
 // Rate returns how many calls a second are let through now, infinitely many if

@@ -54,15 +54,20 @@ type Config struct {
 
 // Guard is a cloud.Gate. It is safe for concurrent use.
 type Guard struct {
+	provider string
 	interval time.Duration
 	log      *zap.Logger
 	metrics  *metrics
+	// learned receives, without a backlog, when the cloud refused a call.
+	learned chan struct{}
 
 	// mu guards everything below.
 	mu       sync.Mutex
 	limiters map[cloud.Service]*ratelimit.Limiter
-	// pausedUntil is when the cloud takes calls again.
+	// pausedUntil is when the cloud takes calls again, pauseLasts how long that
+	// pause is in all.
 	pausedUntil time.Time
+	pauseLasts  time.Duration
 }
 
 var _ cloud.Gate = (*Guard)(nil)
@@ -70,7 +75,9 @@ var _ cloud.Gate = (*Guard)(nil)
 // New returns a guard whose limits start empty.
 func New(cfg Config) *Guard {
 	return &Guard{
+		provider: cfg.Provider,
 		interval: cfg.Interval,
+		learned:  make(chan struct{}, 1),
 		log:      cfg.Log.Named("guard").With(zap.String("provider", cfg.Provider)),
 		metrics:  newMetrics(cfg.Registerer, cfg.Provider),
 		limiters: map[cloud.Service]*ratelimit.Limiter{},
@@ -107,6 +114,10 @@ func (g *Guard) learn(limiter *ratelimit.Limiter, call cloud.Call, o cloud.Outco
 	case refused(o):
 		d := limiter.Refused(sent, o.RetryAfter)
 		g.pause(d)
+		select {
+		case g.learned <- struct{}{}:
+		default:
+		}
 		g.log.Warn("the cloud refused a call as one too many", zap.String("service", string(call.Service)),
 			zap.String("operation", call.Operation), zap.Int("status", o.Status), zap.Duration("pause", d))
 	case o.Status >= statusOK && o.Status < statusServerError:
@@ -135,7 +146,7 @@ func (g *Guard) pause(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if until := time.Now().Add(d); until.After(g.pausedUntil) {
-		g.pausedUntil = until
+		g.pausedUntil, g.pauseLasts = until, d
 		g.metrics.pausedUntil.Set(float64(until.UnixMilli()) / milli)
 	}
 	for _, l := range g.limiters {

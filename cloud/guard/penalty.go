@@ -1,0 +1,119 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poold/cloud"
+	"poold/pool"
+)
+
+// Records is what a guard needs of the store, as the owner of the provider.
+type Records interface {
+	Snapshot() *pool.Snapshot
+	// Apply writes as the owner. Its errors are those of package pool.
+	Apply(ctx context.Context, w pool.Write) (int64, error)
+}
+
+// keepPause is the least time between two writes of what was learned.
+const keepPause = time.Second
+
+// TakeOver starts with empty buckets and with what the last owner learned: the
+// pause that it was in is served in full, because nobody knows how much of it
+// is over. Call it before the first call as owner.
+func (g *Guard) TakeOver(records Records) {
+	g.Reset()
+	p := records.Snapshot().Penalty(g.provider)
+	if p == nil {
+		return
+	}
+	for service, perSecond := range p.Rates {
+		g.limiter(cloud.Service(service)).Relearn(perSecond)
+	}
+	if d := time.Duration(p.PauseMS) * time.Millisecond; d > 0 {
+		g.log.Warn("a pause of the last owner is served", zap.Duration("pause", d))
+		g.pause(d)
+	}
+}
+
+// Keep writes what the cloud teaches, for the next owner, until ctx ends or the
+// provider is no longer owned: when a pause begins, and when it is over.
+func (g *Guard) Keep(ctx context.Context, records Records) error {
+	timer := time.NewTimer(0) // for what was learned before
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-g.learned:
+		case <-timer.C:
+		}
+		next, err := g.save(ctx, records)
+		if errors.Is(err, pool.ErrNotOwner) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			g.log.Warn("what the cloud taught was not written", zap.Error(err))
+		}
+		timer.Reset(next)
+	}
+}
+
+// save writes the record if it says something else than it should, and returns
+// when to look again if nothing is learned.
+func (g *Guard) save(ctx context.Context, records Records) (time.Duration, error) {
+	const never = 24 * time.Hour
+	stored := records.Snapshot().Penalty(g.provider)
+	want, left := g.penalty()
+	next := never
+	if left > 0 {
+		next = left
+	}
+	if same(stored, want) {
+		return next, nil
+	}
+	change := pool.Create(want)
+	if stored != nil {
+		want.Record = stored.Record
+		change = pool.Update(stored, want)
+	}
+	_, err := records.Apply(ctx, pool.Write{By: pool.Launcher, Penalties: []pool.Change[pool.Penalty]{change}})
+	if err != nil || next < keepPause {
+		next = keepPause
+	}
+	return next, err
+}
+
+// penalty is what should be on record, and how much of the pause is left.
+func (g *Guard) penalty() (*pool.Penalty, time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := &pool.Penalty{V: pool.RecordVersion, Group: g.provider, Rates: map[string]float64{}}
+	left := time.Until(g.pausedUntil)
+	if left > 0 {
+		p.PauseMS = g.pauseLasts.Milliseconds()
+	}
+	for service, l := range g.limiters {
+		if perSecond, learned := l.Rate(); learned {
+			p.Rates[string(service)] = perSecond
+		}
+	}
+	return p, left
+}
+
+// same tells whether the record need not be written: a rate that grows is no
+// reason, a lower one is.
+func same(stored, want *pool.Penalty) bool {
+	if stored == nil {
+		return want.PauseMS == 0 && len(want.Rates) == 0
+	}
+	for service, perSecond := range want.Rates {
+		if known, ok := stored.Rates[service]; !ok || perSecond < known {
+			return false
+		}
+	}
+	return stored.PauseMS == want.PauseMS
+}
