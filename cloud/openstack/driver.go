@@ -50,6 +50,7 @@ type Driver struct {
 	base         *http.Transport
 	memory       memory
 	ports        portLookup
+	floats       floats
 	// six tells whether this machine reaches IPv6 addresses.
 	six func() bool
 	// looks counts the looks at the facts.

@@ -159,3 +159,30 @@ func TestPortsForThoseWhoStay(t *testing.T) {
 	<-d.ports.turn
 	wg.Wait()
 }
+
+// What a list has just shown to be ours is deleted without another look, once.
+func TestFloatingIPIsLookedAtOnce(t *testing.T) {
+	line := cloud.Mark{Installation: "ours", Node: "n1"}.Line()
+	s := newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/network/v2.0") {
+		case "GET /floatingips":
+			say(w, `{"floatingips": [{"id": "f1", "description": %q}, {"id": "f2", "description": "theirs"}]}`, line)
+		case "GET /floatingips/f1", "GET /floatingips/f2":
+			say(w, `{"floatingip": {"id": "x", "description": "theirs"}}`)
+		}
+	})
+	d := open(t, "ours", cloud.Open{})
+	if found, err := d.Resources(t.Context(), cloud.FloatingIP); err != nil || len(found) != 1 {
+		t.Fatalf("got %+v, %v", found, err)
+	}
+	if err := d.Remove(t.Context(), cloud.FloatingIP, "f1"); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, "again, though it is theirs now", d.Remove(t.Context(), cloud.FloatingIP, "f1"), cloud.Conflict)
+	wantKind(t, "what was never ours", d.Remove(t.Context(), cloud.FloatingIP, "f2"), cloud.Conflict)
+	_, calls := s.seen()
+	const at = "/network/v2.0/floatingips"
+	if diff := cmp.Diff([]string{"GET " + at, "DELETE " + at + "/f1", "GET " + at + "/f1", "GET " + at + "/f2"}, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 
 	"poold/cloud"
 )
@@ -58,15 +59,39 @@ func (d *Driver) floatingIPs(ctx context.Context) ([]cloud.Resource, error) {
 		return nil, err
 	}
 	var found []cloud.Resource
+	seen := map[string]bool{}
 	err := d.eachFloatingIP(ctx, func(f *floatingIP) {
 		if m := cloud.MarkIn(f.Description); m.Installation == d.installation {
+			seen[f.ID] = true
 			found = append(found, cloud.Resource{
 				Kind: cloud.FloatingIP, ID: f.ID, Name: f.Address, Mark: m,
 				InstanceID: f.Port.DeviceID, Created: f.Created,
 			})
 		}
 	})
+	d.floats.saw(seen)
 	return found, err
+}
+
+// floats remembers which floating IPs the last list showed to be ours. Each is
+// believed once.
+type floats struct {
+	mu   sync.Mutex // guards ours
+	ours map[string]bool
+}
+
+func (f *floats) saw(ours map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ours = ours
+}
+
+func (f *floats) take(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ours := f.ours[id]
+	delete(f.ours, id)
+	return ours
 }
 
 // Remove deletes a floating IP, an image or a key pair, after a look whether it
@@ -91,6 +116,8 @@ func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string)
 	return &cloud.Error{Kind: cloud.Invalid, Op: "remove " + string(kind), Err: errors.New("poold makes none")}
 }
 
+// removeFloatingIP deletes a floating IP. It looks whose it is, unless the list
+// that it was found with has just said so.
 func (d *Driver) removeFloatingIP(ctx context.Context, id string) error {
 	r := request{
 		service: cloud.Network, method: http.MethodGet, path: "/v2.0/floatingips/{id}", id: id,
@@ -99,11 +126,13 @@ func (d *Driver) removeFloatingIP(ctx context.Context, id string) error {
 	var answer struct {
 		FloatingIP floatingIP `json:"floatingip"`
 	}
-	if err := d.call(ctx, r, &answer); err != nil {
-		return err
-	}
-	if cloud.MarkIn(answer.FloatingIP.Description).Installation != d.installation {
-		return r.fail(cloud.Conflict, errNotOurs)
+	if !d.floats.take(id) {
+		if err := d.call(ctx, r, &answer); err != nil {
+			return err
+		}
+		if cloud.MarkIn(answer.FloatingIP.Description).Installation != d.installation {
+			return r.fail(cloud.Conflict, errNotOurs)
+		}
 	}
 	r.method, r.changes = http.MethodDelete, true
 	return d.call(ctx, r, nil)
