@@ -101,28 +101,28 @@ func (f *front) wrap(t *testing.T, next http.Handler) http.Handler {
 }
 
 // recorded reads an answer that a real service gave.
-func recorded(t *testing.T, name string) (status int, h http.Header, body []byte) {
-	t.Helper()
+func recorded(tb testing.TB, name string) (status int, h http.Header, body []byte) {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "replies", name+".http"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b)), nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer closeBody(resp.Body)
 	body, err = io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return resp.StatusCode, resp.Header, body
 }
 
 // replay answers as a real service did.
-func replay(t *testing.T, w http.ResponseWriter, name string) {
-	t.Helper()
-	status, h, body := recorded(t, name)
+func replay(tb testing.TB, w http.ResponseWriter, name string) {
+	tb.Helper()
+	status, h, body := recorded(tb, name)
 	maps.Copy(w.Header(), h)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

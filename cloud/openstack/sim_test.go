@@ -41,24 +41,24 @@ func inSim(t *testing.T, c sim.Config) *cloudtest.Clock {
 }
 
 // writeClouds makes a text the clouds.yaml in use, and returns its path.
-func writeClouds(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "clouds.yaml")
+func writeClouds(tb testing.TB, text string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "clouds.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Setenv("OS_CLIENT_CONFIG_FILE", path)
+	tb.Setenv("OS_CLIENT_CONFIG_FILE", path)
 	return path
 }
 
 // open opens a driver for the cloud "sim".
-func open(t *testing.T, installation string, gate cloud.Gate) *Driver {
-	t.Helper()
-	d, err := Open(Config{Cloud: "sim", Installation: installation, Gate: gate, Log: zaptest.NewLogger(t)})
+func open(tb testing.TB, installation string, gate cloud.Gate) *Driver {
+	tb.Helper()
+	d, err := Open(Config{Cloud: "sim", Installation: installation, Gate: gate, Log: zaptest.NewLogger(tb)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(d.Close)
+	tb.Cleanup(d.Close)
 	return d
 }
 

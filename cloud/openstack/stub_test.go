@@ -29,8 +29,8 @@ type stub struct {
 
 // newStub starts an OpenStack and makes it the cloud "sim". More are lines of
 // its clouds.yaml.
-func newStub(t *testing.T, more string, services http.HandlerFunc) *stub {
-	t.Helper()
+func newStub(tb testing.TB, more string, services http.HandlerFunc) *stub {
+	tb.Helper()
 	s := &stub{life: time.Hour}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v3/auth/tokens", s.authenticate)
@@ -39,12 +39,12 @@ func newStub(t *testing.T, more string, services http.HandlerFunc) *stub {
 			services(w, r)
 			return
 		}
-		replay(t, w, "nova-401")
+		replay(tb, w, "nova-401")
 	})
 	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	s.url = server.URL
-	writeClouds(t, fmt.Sprintf(`clouds:
+	writeClouds(tb, fmt.Sprintf(`clouds:
   sim:
     auth: {auth_url: %[1]s, username: u, password: hunter2, user_domain_name: d, project_name: p, project_domain_name: d}
     compute_endpoint_override: %[1]s/compute
