@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"poold/pool"
 )
 
 func (c *checker) checkProvider(p *provider) {
@@ -117,6 +119,8 @@ func (c *checker) checkServers(l *poolLabel) {
 		}
 	}
 	c.checkProperties(l.properties)
+	c.checkProperties(l.dynamic)
+	c.checkTemplates(l.dynamic)
 	c.checkTags(l.tags)
 }
 
@@ -127,6 +131,21 @@ func (c *checker) checkProperties(properties value[[]entry]) {
 		}
 		if utf8.RuneCountInString(p.value) > maxProperty {
 			c.errorf(p.keyMark, "is longer than the %d characters that metadata can have", maxProperty)
+		}
+	}
+}
+
+func (c *checker) checkTemplates(texts value[[]entry]) {
+	// What nodepool's requests have, and poold's have not.
+	foreign := strings.NewReplacer("{request.requestor_data}", "", "{request.created_time}", "")
+	for _, t := range texts.v {
+		known := foreign.Replace(t.value)
+		if known != t.value {
+			c.notef(t.keyMark, "has no effect: requests here have neither requestor_data nor created_time; "+
+				"what clients say of them is in {request.annotations.NAME}")
+		}
+		if _, err := pool.ExpandRequest(known, &pool.Request{}); err != nil {
+			c.errorf(t.keyMark, "%s", err)
 		}
 	}
 }

@@ -55,7 +55,7 @@ type poolLabel struct {
 	minRAM, volumeGB, minReady value[int64]
 	consoleLog, bootFromVolume value[bool]
 	hostKeyChecking            value[bool]
-	properties, hints          value[[]entry]
+	properties, dynamic, hints value[[]entry]
 	networks, tags             value[[]value[string]]
 }
 
@@ -291,6 +291,11 @@ func poolLabelServers() []field[poolLabel] {
 			"The size of that volume in GB."),
 		entries("instance-properties", func(l *poolLabel) *value[[]entry] { return &l.properties },
 			"Metadata of servers."),
+		entries("dynamic-instance-properties", func(l *poolLabel) *value[[]entry] { return &l.dynamic },
+			"Metadata of servers that names the request they are launched for, which is not always the one that gets them: "+
+				"`{request.id}`, `{request.labels}`, `{request.requestor}`, `{request.relative_priority}`, `{request.tenant_name}`, "+
+				"`{request.event_id}` and others of its annotations as `{request.annotations.NAME}`. "+
+				"Left out of servers that nobody waits for. Servers with different properties are not made by one call."),
 		names("tags", func(l *poolLabel) *value[[]value[string]] { return &l.tags },
 			"Tags of servers, for clouds whose compute API is 2.52 or newer."),
 		text("server-group", func(l *poolLabel) *value[string] { return &l.serverGroup },
@@ -303,6 +308,5 @@ func poolLabelServers() []field[poolLabel] {
 			"The networks of servers, instead of those of the pool."),
 		tristate("host-key-checking", func(l *poolLabel) *value[bool] { return &l.hostKeyChecking },
 			"As in the pool, for this label alone; as the pool says unless it is given."),
-		nothing[poolLabel]("dynamic-instance-properties", "a node is launched before it is known whose request it will serve"),
 	}
 }

@@ -263,7 +263,8 @@ func (l *poolLabel) resolve(in *providerPool) pool.LabelSpec {
 		FlavorName: l.flavor.v, MinRAMMiB: l.minRAM.v, KeyName: l.keyName.v, PublicKey: strings.TrimSpace(l.publicKey.v),
 		ConsoleLog: l.consoleLog.v, BootFromVolume: l.bootFromVolume.v,
 		Properties: merged(l.properties), UserData: l.userdata.v, Tags: texts(l.tags),
-		ServerGroup: l.serverGroup.v, SchedulerHints: merged(l.hints),
+		DynamicProperties: merged(l.dynamic),
+		ServerGroup:       l.serverGroup.v, SchedulerHints: merged(l.hints),
 		Networks: texts(in.networks), HostKeyChecking: in.hostKeyChecking.v,
 	}
 	if l.bootFromVolume.v {

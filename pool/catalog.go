@@ -168,7 +168,10 @@ type LabelSpec struct {
 	VolumeGB       int64
 	// Properties are set as metadata of the server.
 	Properties map[string]string
-	UserData   string
+	// DynamicProperties are such metadata that name the request that a server
+	// is launched for, see [ExpandRequest].
+	DynamicProperties map[string]string
+	UserData          string
 	// Tags are set on the server, which not every cloud can do.
 	Tags []string
 	// ServerGroup is the name or id of a server group; SchedulerHints is what
