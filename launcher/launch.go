@@ -36,12 +36,20 @@ type launch struct {
 	key   batchKey
 	nodes []*track
 	lane  cloud.Lane
+	// properties are those that its nodes have beside their label's.
+	properties map[string]string
 }
 
 // launches groups the pending nodes into batches, those that somebody waits
 // for first.
 func (v *view) launches(now time.Time, p *plan) {
-	groups := map[batchKey]*launch{}
+	type groupKey struct {
+		batchKey
+
+		properties string
+	}
+	groups := map[groupKey]*launch{}
+	lines := v.lines()
 	var order []*launch
 	var waiting map[string]bool
 	building, occupying := 0, 0
@@ -57,13 +65,14 @@ func (v *view) launches(now time.Time, p *plan) {
 			p.fail(t, pool.KindInvalid, reason)
 			continue
 		}
-		key := keyOf(t.node)
+		properties := v.properties(t.node, lines)
+		key := groupKey{keyOf(t.node), inOrder(properties)}
 		g := groups[key]
 		if g == nil {
 			if waiting == nil {
 				waiting = waitingLabels(v.snap)
 			}
-			g = &launch{key: key, lane: cloud.LaneReady}
+			g = &launch{key: key.batchKey, lane: cloud.LaneReady, properties: properties}
 			groups[key] = g
 			order = append(order, g)
 		}
@@ -108,7 +117,7 @@ func (v *view) split(g *launch, room int, now time.Time, p *plan) int {
 	}
 	nodes := g.nodes[:min(len(g.nodes), room)]
 	for part := range slices.Chunk(nodes, size) {
-		p.launches = append(p.launches, launch{g.key, part, g.lane})
+		p.launches = append(p.launches, launch{g.key, part, g.lane, g.properties})
 	}
 	return len(nodes)
 }
@@ -274,7 +283,9 @@ func (r *run) startLaunch(ctx context.Context, g launch, now time.Time) {
 		callCtx, cancel := call(ctx, g.lane)
 		defer cancel()
 		first := changes[0].After
-		err = r.ask(callCtx, first, r.spec(first, len(changes), revision))
+		spec := r.spec(first, len(changes), revision)
+		spec.Properties = together(spec.Properties, g.properties)
+		err = r.ask(callCtx, first, spec)
 		return func(r *run, end time.Time) {
 			r.running.creates--
 			r.answer(b, err, end)

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -162,4 +163,63 @@ func TestChosenAddress(t *testing.T) {
 			w.end()
 		})
 	}
+}
+
+// Servers say whom they were launched for: the sets' nodes their set's request,
+// others whoever is first in line. Those that nobody waits for say nothing.
+func TestDynamicProperties(t *testing.T) {
+	bubble(t, func(w *world) {
+		ls := &w.cfg.Provider.Pools[0].Labels[0]
+		ls.Properties = map[string]string{"who": "nobody", "static": "yes"}
+		ls.DynamicProperties = map[string]string{"who": "{request.requestor}/{request.id}"}
+		request := func(id string, revision int64, labels ...string) *pool.Request {
+			return &pool.Request{Client: "ci", ID: id, CreateRevision: revision, Labels: labels}
+		}
+		set := request("set", 30, "small", "small")
+		w.store.mu.Lock()
+		w.store.requests = []*pool.Request{
+			request("other-set", 5, "small", "small"), request("late", 20, "small"), set, request("early", 10, "small"),
+		}
+		w.store.mu.Unlock()
+		w.store.add(ids(5)...)
+		ref := set.Ref()
+		for _, id := range ids(5)[3:] {
+			w.store.node(id).ForSet = &ref
+		}
+		w.start()
+		pass(30 * time.Second)
+		w.want(pool.NodeReady, 5)
+		got := map[string]int{}
+		for _, s := range w.cloud.specs() {
+			got[s.Properties["who"]] += s.Count
+			if s.Properties["static"] != "yes" {
+				t.Errorf("properties are %v", s.Properties)
+			}
+		}
+		if want := map[string]int{"ci/set": 2, "ci/early": 1, "ci/late": 1, "nobody": 1}; !maps.Equal(got, want) {
+			t.Errorf("launched for %v, want %v", got, want)
+		}
+		w.end()
+	})
+}
+
+// A request that a building node is meant for is out of the line.
+func TestNextInLine(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.cfg.Provider.Pools[0].Labels[0].DynamicProperties = map[string]string{"who": "{request.id}"}
+		w.store.requests = []*pool.Request{
+			{Client: "ci", ID: "first", CreateRevision: 1, Labels: []string{"small"}},
+			{Client: "ci", ID: "second", CreateRevision: 2, Labels: []string{"small"}},
+		}
+		w.start()
+		for _, id := range ids(2) {
+			w.store.add(id)
+			pass(2 * time.Second)
+		}
+		specs := w.cloud.specs()
+		if len(specs) != 2 || specs[0].Properties["who"] != "first" || specs[1].Properties["who"] != "second" {
+			t.Errorf("asked for %+v", specs)
+		}
+		w.end()
+	})
 }

@@ -214,20 +214,28 @@ func (v *view) forget(snap *pool.Snapshot) {
 
 // waitingLabels returns the labels of the requests that have no answer yet.
 func waitingLabels(snap *pool.Snapshot) map[string]bool {
-	answered := make(map[pool.RequestRef]bool, len(snap.Allocations))
-	for _, a := range snap.Allocations {
-		answered[a.Ref()] = a.State != pool.AllocationWaiting
-	}
 	labels := map[string]bool{}
-	for _, r := range snap.Requests {
-		if r.Defect != "" || answered[r.Ref()] {
-			continue
-		}
+	for _, r := range unanswered(snap) {
 		for _, label := range r.Labels {
 			labels[label] = true
 		}
 	}
 	return labels
+}
+
+// unanswered returns the requests that have no answer yet.
+func unanswered(snap *pool.Snapshot) []*pool.Request {
+	answered := make(map[pool.RequestRef]bool, len(snap.Allocations))
+	for _, a := range snap.Allocations {
+		answered[a.Ref()] = a.State != pool.AllocationWaiting
+	}
+	var all []*pool.Request
+	for _, r := range snap.Requests {
+		if r.Defect == "" && !answered[r.Ref()] {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // askedAt is the latest time at which the cloud may have been asked for the
