@@ -46,6 +46,8 @@ type Env struct {
 	Floats bool
 	// ServerGroup is the name of a server group that is there, with its id.
 	ServerGroup, ServerGroupID string
+	// Zone is an availability zone.
+	Zone string
 	// Tags says that instances can have tags, and Volumes that they can boot
 	// from volumes.
 	Tags, Volumes bool

@@ -78,7 +78,7 @@ func labEnv(t *testing.T, name, region string) cloudtest.Env {
 	e := cloudtest.Env{
 		Installation: newInstallation(t), OtherInstallation: newInstallation(t),
 		ImageName: "lab-image", Network: "ci-net", Floats: true,
-		Gate: &cloudtest.Gate{}, Settle: labPause, Tags: true,
+		Gate: &cloudtest.Gate{}, Settle: labPause, Tags: true, Zone: "nova",
 	}
 	plain := openLab(t, name, e.OtherInstallation, cloud.Open{})
 	e.FlavorID, e.ImageID = labFacts(t, plain)
