@@ -400,7 +400,7 @@ func TestGrouped(t *testing.T) {
 		var got []int
 		for _, g := range grouped(deeds) {
 			got = append(got, len(g))
-			if n := records(ptr(together(g))); n > groupChanges {
+			if n := records(new(together(g))); n > groupChanges {
 				t.Errorf("%s: %d records in one write", c.name, n)
 			}
 		}
@@ -409,5 +409,3 @@ func TestGrouped(t *testing.T) {
 		}
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
