@@ -78,6 +78,7 @@ func New(c Config) *Allocator {
 func (a *Allocator) Run(ctx context.Context) error {
 	defer a.metrics.reset()
 	var written int64 // nothing is decided on a snapshot before it
+	var cost time.Duration
 	for {
 		began := time.Now()
 		wait, rest := longestWait, began
@@ -88,12 +89,22 @@ func (a *Allocator) Run(ctx context.Context) error {
 			}
 			written = max(written, done.revision)
 			wait = min(wait, done.again)
-			rest = done.decided.Add(min(restShare*done.decided.Sub(began), longestRest))
+			cost = usual(cost, done.decided.Sub(began))
+			rest = done.decided.Add(min(restShare*cost, longestRest))
 		}
 		if err := a.wait(ctx, wait, rest); err != nil {
 			return err
 		}
 	}
+}
+
+// usual is what passes cost lately: one that took long only because the machine
+// was busy counts little.
+func usual(known, took time.Duration) time.Duration {
+	if known == 0 || took < known {
+		return took
+	}
+	return known + (took-known)/8
 }
 
 // wait returns at the next change or after a time, but not before the rest is

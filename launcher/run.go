@@ -52,6 +52,8 @@ type run struct {
 	suspects []*track
 	// complaints are what was logged last about each thing that fails.
 	complaints map[string]cloud.Kind
+	// cost is what passes cost lately.
+	cost time.Duration
 	// fatal ends the run.
 	fatal error
 }
@@ -76,10 +78,11 @@ func (l *Launcher) Run(ctx context.Context) error {
 		began := time.Now()
 		wake := r.pass(ctx, began)
 		ended := time.Now()
+		r.cost = usual(r.cost, ended.Sub(began))
 		if err := r.wait(ctx, changed, wake); err != nil {
 			return err
 		}
-		if err := r.rest(ctx, ended.Add(min(restShare*ended.Sub(began), longestRest))); err != nil {
+		if err := r.rest(ctx, ended.Add(min(restShare*r.cost, longestRest))); err != nil {
 			return err
 		}
 		if r.fatal != nil {
@@ -106,6 +109,15 @@ func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time)
 		e(r, time.Now())
 	}
 	return nil
+}
+
+// usual is what passes cost lately: one that took long only because the machine
+// was busy counts little.
+func usual(known, took time.Duration) time.Duration {
+	if known == 0 || took < known {
+		return took
+	}
+	return known + (took-known)/8
 }
 
 // rest takes in what ends until a time, and at least what has ended already.
