@@ -40,11 +40,10 @@ type networkRole struct {
 }
 
 func (s *settings) addressing() addressing {
-	a := addressing{private: s.private, forceIPv4: s.forceIPv4, noFloatingIP: s.noFloatingIP}
-	for _, n := range s.networks {
+	a := addressing{private: s.Private, forceIPv4: s.ForceIPv4, noFloatingIP: s.noFloatingIP()}
+	for _, n := range s.Networks {
 		a.networks = append(a.networks, networkRole{
-			name: n.Name, external: n.routesIPv4(), natDestination: n.NATDestination, natSource: n.NATSource,
-			standard: n.DefaultInterface,
+			name: n.Name, external: n.RoutesIPv4, natDestination: n.NATDestination, natSource: n.NATSource, standard: n.Default,
 		})
 	}
 	return a
@@ -260,7 +259,7 @@ func (d *Driver) InterfaceIP(ctx context.Context, i cloud.Instance) (string, err
 	if err != nil {
 		return "", named("choose an address", err)
 	}
-	a := d.settings.addressing()
+	a := d.access().settings.addressing()
 	a.six = d.six()
 	return t.connect(&a, &i), nil
 }
@@ -269,7 +268,7 @@ func (d *Driver) InterfaceIP(ctx context.Context, i cloud.Instance) (string, err
 // needs a source of floating IPs, and a network service, without which one
 // could not be marked as ours.
 func (d *Driver) NeedsFloatingIP(ctx context.Context, i cloud.Instance) (bool, error) {
-	a := d.settings.addressing()
+	a := d.access().settings.addressing()
 	if a.noFloatingIP || a.private {
 		return false, nil
 	}

@@ -325,10 +325,10 @@ func (c *addressCase) think(t *testing.T) thought {
 	d := open(t, "ours", cloud.Open{})
 	d.six = func() bool { return c.Six }
 	if c.NoNetwork {
-		if _, err := d.keystone.session(t.Context(), nil); err != nil {
+		if _, err := d.access().keystone.session(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		delete(d.keystone.current.endpoints, cloud.Network)
+		delete(d.access().keystone.current.endpoints, cloud.Network)
 	}
 	var nova server
 	if err := json.Unmarshal([]byte(fmt.Sprintf(`{"id": %q, "addresses": %s, "accessIPv4": %q, "accessIPv6": %q}`,
@@ -360,7 +360,7 @@ func (c *addressCase) ask(t *testing.T, d *Driver, i cloud.Instance) thought {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := d.settings.addressing()
+	a := d.access().settings.addressing()
 	got := thought{
 		Public4: topology.publicIPv4(&i), Public6: topology.publicIPv6(&a, &i), Private4: topology.privateIPv4(&i), Connect: connect,
 	}

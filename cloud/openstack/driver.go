@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"poold/cloud"
+	"poold/cloud/openstack/cloudsyaml"
 )
 
 var (
@@ -44,10 +45,7 @@ type Config struct {
 // Driver drives one region of one cloud.
 type Driver struct {
 	installation string
-	settings     *settings
-	keystone     *keystone
-	client       *http.Client
-	base         *http.Transport
+	now          atomic.Pointer[access]
 	memory       memory
 	ports        portLookup
 	floats       floats
@@ -62,35 +60,61 @@ type Driver struct {
 	volumes    atomic.Pointer[absolute]
 }
 
+// access is how the cloud is reached, by one reading of clouds.yaml. Whoever
+// makes a call takes it once.
+type access struct {
+	settings *settings
+	keystone *keystone
+	client   *http.Client
+	base     *http.Transport
+}
+
 // Open reads clouds.yaml and returns a driver. It makes no call. Its errors
 // are about the configuration, with file and line.
 func Open(c Config) (*Driver, error) {
-	s, err := load(c.Cloud, c.Region)
+	c.Log = cmp.Or(c.Log, zap.NewNop())
+	s, err := load(cloudsyaml.Usual(), c.Cloud, c.Region)
 	if err != nil {
 		return nil, err
 	}
+	a, err := newAccess(s, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range s.Notes {
+		c.Log.Warn("clouds.yaml", zap.Stringer("at", note.At), zap.String("note", note.Text))
+	}
+	d := &Driver{
+		installation: c.Installation, log: c.Log, six: sync.OnceValue(reachesIPv6),
+		ports: portLookup{turn: make(chan struct{}, 1)},
+	}
+	d.now.Store(a)
+	return d, nil
+}
+
+func newAccess(s *settings, c Config) (*access, error) {
 	base, err := newTransport(s)
 	if err != nil {
 		return nil, err
 	}
-	log := cmp.Or(c.Log, zap.NewNop())
 	client := &http.Client{
 		Transport: &transport{base: base, gate: c.Gate},
 		// A redirect would be a second call, which the gate has not seen.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Driver{
-		installation: c.Installation, settings: s, client: client, base: base, log: log,
-		keystone: &keystone{settings: s, client: client, log: log}, six: sync.OnceValue(reachesIPv6),
-		ports: portLookup{turn: make(chan struct{}, 1)},
-	}, nil
+	return &access{settings: s, client: client, base: base, keystone: &keystone{settings: s, client: client, log: c.Log}}, nil
 }
+
+// access returns how the cloud is reached now.
+func (d *Driver) access() *access { return d.now.Load() }
 
 // Close forgets the token and closes idle connections. Calls under way end as
 // they would have.
-func (d *Driver) Close() {
-	d.keystone.close()
-	d.base.CloseIdleConnections()
+func (d *Driver) Close() { d.access().close() }
+
+func (a *access) close() {
+	a.keystone.close()
+	a.base.CloseIdleConnections()
 }
 
 // The bounds of a connection. A provider has a few dozen calls in flight at
@@ -121,23 +145,23 @@ func newTransport(s *settings) (*http.Transport, error) {
 
 func (s *settings) tlsConfig() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.insecure {
+	if s.Insecure {
 		c.InsecureSkipVerify = true
 	}
-	if s.cacert != "" {
-		pem, err := os.ReadFile(s.cacert)
+	if s.CACert != "" && !s.Insecure {
+		pem, err := os.ReadFile(s.CACert)
 		if err != nil {
-			return nil, fmt.Errorf("cloud %s: read cacert: %w", s.name, err)
+			return nil, fmt.Errorf("%s: cloud %s: read cacert: %w", s.At, s.Name, err)
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("cloud %s: cacert %s: no certificate in it", s.name, s.cacert)
+			return nil, fmt.Errorf("%s: cloud %s: cacert %s: no certificate in it", s.At, s.Name, s.CACert)
 		}
 	}
-	if s.cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+	if s.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.Cert, cmp.Or(s.Key, s.Cert))
 		if err != nil {
-			return nil, fmt.Errorf("cloud %s: read cert and key: %w", s.name, err)
+			return nil, fmt.Errorf("%s: cloud %s: read cert and key: %w", s.At, s.Name, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -157,6 +157,9 @@ type statusError struct {
 	status    int
 	message   string
 	requestID string
+	// unheard says that it was the check of the token, in front of the
+	// service, that said no: the service has not heard of the request.
+	unheard bool
 }
 
 func (e *statusError) Error() string {
@@ -174,6 +177,14 @@ func refusedToken(err error) bool {
 	return ok && e.status == http.StatusUnauthorized
 }
 
+// unheard tells a refusal before the service heard of the request. A service
+// may also say 401 itself, when one that it needs refuses the token after it
+// has begun; then it does not ask for one in keystone's name.
+func unheard(err error) bool {
+	e, ok := errors.AsType[*statusError](err)
+	return ok && e.unheard
+}
+
 // refusal makes the error of an answer that is not success.
 func refusal(r *request, resp *http.Response, body []byte) error {
 	kind, after := classify(plan{call: r.name(), changes: r.changes}, resp.StatusCode, resp.Header, body)
@@ -182,6 +193,7 @@ func refusal(r *request, resp *http.Response, body []byte) error {
 		Err: &statusError{
 			status: resp.StatusCode, message: message(body),
 			requestID: resp.Header.Get("X-Openstack-Request-Id"),
+			unheard:   strings.HasPrefix(strings.ToLower(resp.Header.Get("Www-Authenticate")), "keystone "),
 		},
 	}
 }

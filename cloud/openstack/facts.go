@@ -160,7 +160,7 @@ func (d *Driver) readNetworkQuota(ctx context.Context, f *cloud.Facts) error {
 	if ok, err := d.has(ctx, cloud.Network); !ok || err != nil {
 		return err
 	}
-	s, err := d.keystone.session(ctx, nil)
+	s, err := d.access().keystone.session(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (d *Driver) count(ctx context.Context, project, path string) (int64, error)
 
 // has tells whether the region has a service.
 func (d *Driver) has(ctx context.Context, service cloud.Service) (bool, error) {
-	s, err := d.keystone.session(ctx, nil)
+	s, err := d.access().keystone.session(ctx, nil)
 	return err == nil && s.has(service), err
 }
 

@@ -137,11 +137,11 @@ func fronted(t *testing.T, cloudName, region string) *front {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	s, err := d.keystone.session(t.Context(), nil)
+	s, err := d.access().keystone.session(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := map[string]string{"identity": strings.TrimSuffix(d.settings.authURL, "/v3")}
+	services := map[string]string{"identity": strings.TrimSuffix(d.access().settings.Auth.URL, "/v3")}
 	for service, u := range s.endpoints {
 		services[string(service)] = u
 	}

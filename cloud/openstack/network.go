@@ -29,7 +29,7 @@ const (
 // its catalog that does not answer, and work without: then there are none.
 func (d *Driver) topology(ctx context.Context) (*topology, error) {
 	return remembered(ctx, &d.memory, topologyKey, func(ctx context.Context) (*topology, error) {
-		a := d.settings.addressing()
+		a := d.access().settings.addressing()
 		if ok, err := d.has(ctx, cloud.Network); !ok || err != nil {
 			return &topology{}, err
 		}

@@ -88,25 +88,27 @@ func (r *request) unread(err error) error {
 }
 
 // send makes a request and returns an answer of success, whose body the caller
-// closes. A refused token is renewed, and the request, which was refused
-// before anything was done, made again with the new one: once.
+// closes. A refused token is renewed, and the request made again with the new
+// one, once, if nothing can have been done: it changes nothing, or was refused
+// before its service heard of it.
 func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
 	if strings.Contains(r.path, "{id}") && !validID(r.id) {
 		return nil, r.fail(cloud.Invalid, fmt.Errorf("%q is not an id", r.id))
 	}
 	var refused *session
 	for {
-		s, err := d.keystone.session(ctx, refused)
+		a := d.access()
+		s, err := a.keystone.session(ctx, refused)
 		if err != nil {
 			return nil, named(r.what, err)
 		}
-		resp, err := d.sendAs(ctx, s, &r)
+		resp, err := a.sendAs(ctx, s, &r)
 		if err == nil || cloud.KindOf(err) != cloud.Unauthorized || !refusedToken(err) {
 			return resp, err
 		}
-		if r.data != nil {
-			// The data is read once; whether any of it arrived is not known.
-			d.keystone.refuse(s)
+		if r.data != nil || r.changes && !unheard(err) {
+			// Data is read once, and whether any of it arrived is not known.
+			a.keystone.refuse(s)
 			return nil, r.fail(cloud.Ambiguous, err)
 		}
 		if refused != nil {
@@ -117,12 +119,12 @@ func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
 }
 
 // sendAs makes a request with a token, once.
-func (d *Driver) sendAs(ctx context.Context, s *session, r *request) (*http.Response, error) {
-	req, err := d.build(ctx, s, r)
+func (a *access) sendAs(ctx context.Context, s *session, r *request) (*http.Response, error) {
+	req, err := a.build(ctx, s, r)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := d.client.Do(req)
+	resp, err := a.client.Do(req)
 	if err != nil {
 		return nil, named(r.what, err)
 	}
@@ -137,13 +139,13 @@ func (d *Driver) sendAs(ctx context.Context, s *session, r *request) (*http.Resp
 	err = refusal(r, resp, body)
 	if cloud.KindOf(err) == cloud.Unclassified {
 		// Not in the table: whoever keeps the table should hear of it.
-		d.log.Warn("answer not understood", zap.String("operation", r.name().Operation), zap.Error(err))
+		a.keystone.log.Warn("answer not understood", zap.String("operation", r.name().Operation), zap.Error(err))
 	}
 	return nil, err
 }
 
 // build makes the HTTP request of r, with the plan that the transport needs.
-func (d *Driver) build(ctx context.Context, s *session, r *request) (*http.Request, error) {
+func (a *access) build(ctx context.Context, s *session, r *request) (*http.Request, error) {
 	base, err := s.endpoint(r.service)
 	if err != nil {
 		return nil, r.fail(cloud.Invalid, err)
@@ -156,7 +158,7 @@ func (d *Driver) build(ctx context.Context, s *session, r *request) (*http.Reque
 	if err != nil {
 		return nil, r.fail(cloud.Invalid, err)
 	}
-	p := plan{call: r.name(), changes: r.changes, timeout: d.settings.apiTimeout}
+	p := plan{call: r.name(), changes: r.changes, timeout: a.settings.apiTimeout}
 	if r.data != nil {
 		p.timeout = 0
 	}

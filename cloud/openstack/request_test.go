@@ -150,7 +150,7 @@ func TestLostCalls(t *testing.T) {
 func TestUnreachableCloudIsTransient(t *testing.T) {
 	newStub(t, "", nil)
 	d := open(t, "ours", cloud.Open{})
-	if _, err := d.keystone.session(t.Context(), nil); err != nil {
+	if _, err := d.access().keystone.session(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	// A port that was just free answers nothing.
@@ -160,7 +160,7 @@ func TestUnreachableCloudIsTransient(t *testing.T) {
 	}
 	dead := "http://" + listener.Addr().String()
 	_ = listener.Close()
-	d.keystone.current.endpoints[cloud.Compute] = dead
+	d.access().keystone.current.endpoints[cloud.Compute] = dead
 	wantKind(t, "create", d.Create(t.Context(), aBatch(1)), cloud.Transient)
 }
 

@@ -2,20 +2,15 @@ package openstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 	"go.uber.org/zap"
 
 	"poold/cloud"
+	"poold/cloud/openstack/cloudsyaml"
 )
 
 // session is a token with what came with it. It is immutable.
@@ -56,6 +51,8 @@ type keystone struct {
 	timer    *time.Timer
 	renewing *renewal
 	closed   bool
+	// version is that of the identity API, once the cloud was asked for it.
+	version cloudsyaml.Version
 }
 
 // renewal is one authentication that others wait for.
@@ -144,7 +141,7 @@ func (k *keystone) renew(ctx context.Context, r *renewal) {
 	k.renewing = nil
 	if err != nil {
 		if k.current != nil && k.stale {
-			k.log.Warn("token not renewed", zap.String("cloud", k.settings.name), zap.Error(err))
+			k.log.Warn("token not renewed", zap.String("cloud", k.settings.Name), zap.Error(err))
 			k.arm(time.Minute)
 		}
 		return
@@ -169,110 +166,4 @@ func (k *keystone) arm(after time.Duration) {
 		defer k.mu.Unlock()
 		k.stale = k.current == armed
 	})
-}
-
-// authenticate asks keystone for a token, which lives as long as it says. Its
-// error is never NotFound, which would prove something about a server.
-func (k *keystone) authenticate(ctx context.Context) (*session, time.Duration, error) {
-	call := cloud.Call{Service: cloud.Identity, Operation: "POST /auth/tokens"}
-	ctx = withPlan(ctx, plan{call: call, timeout: k.settings.apiTimeout})
-	identity := &gophercloud.ServiceClient{
-		ProviderClient: &gophercloud.ProviderClient{HTTPClient: *k.client},
-		Endpoint:       k.settings.authURL + "/",
-	}
-	result := tokens.Create(ctx, identity, k.settings.auth())
-	if result.Err != nil {
-		return nil, 0, authError(result.Err)
-	}
-	var body struct {
-		Expires time.Time             `json:"expires_at"`
-		Issued  time.Time             `json:"issued_at"`
-		Catalog []tokens.CatalogEntry `json:"catalog"`
-		Project struct {
-			ID string `json:"id"`
-		} `json:"project"`
-	}
-	if err := result.ExtractInto(&body); err != nil {
-		return nil, 0, &cloud.Error{Kind: cloud.Transient, Op: "authenticate", Err: err}
-	}
-	s := &session{
-		token: result.Header.Get("X-Subject-Token"), project: body.Project.ID,
-		region: k.settings.region, endpoints: k.settings.choose(body.Catalog),
-	}
-	if s.token == "" {
-		return nil, 0, &cloud.Error{Kind: cloud.Unclassified, Op: "authenticate", Err: errors.New("no token in the answer")}
-	}
-	return s, body.Expires.Sub(body.Issued), nil
-}
-
-// authError classifies what kept keystone from answering with a token.
-func authError(err error) error {
-	if refused, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](err); ok {
-		p := plan{call: cloud.Call{Service: cloud.Identity}}
-		kind, after := classify(p, refused.Actual, refused.ResponseHeader, refused.Body)
-		if refused.Actual == http.StatusNotFound {
-			kind = cloud.Invalid
-		}
-		return &cloud.Error{Kind: kind, Op: "authenticate", RetryAfter: after, Err: fmt.Errorf(
-			"keystone says %d: %s", refused.Actual, message(refused.Body))}
-	}
-	if lost, ok := errors.AsType[*cloud.Error](err); ok {
-		return named("authenticate", lost)
-	}
-	// What is left is credentials that cannot be made into a request.
-	return &cloud.Error{Kind: cloud.Invalid, Op: "authenticate", Err: err}
-}
-
-// catalogTypes are the names that a service goes by in catalogs, best first.
-func catalogTypes() map[cloud.Service][]string {
-	return map[cloud.Service][]string{
-		cloud.Compute:      {"compute"},
-		cloud.ImageService: {"image"},
-		cloud.Network:      {"network"},
-		cloud.Volume:       {"volumev3", "block-storage", "block-store", "volume"},
-		cloud.Object:       {"object-store"},
-	}
-}
-
-// choose picks each service's endpoint of the region and interface; what the
-// configuration says goes before the catalog.
-func (s *settings) choose(catalog []tokens.CatalogEntry) map[cloud.Service]string {
-	chosen := map[cloud.Service]string{}
-	for service, types := range catalogTypes() {
-		for _, t := range slices.Backward(types) {
-			for _, e := range catalog {
-				if u := s.find(e); e.Type == t && u != "" {
-					chosen[service] = u
-				}
-			}
-		}
-	}
-	maps.Copy(chosen, s.endpoints)
-	for service, u := range chosen {
-		chosen[service] = withoutVersion(service, u)
-	}
-	return chosen
-}
-
-func (s *settings) find(entry tokens.CatalogEntry) string {
-	for _, e := range entry.Endpoints {
-		if e.Interface == s.endpointKind && (s.region == "" || e.Region == s.region || e.RegionID == s.region) {
-			return e.URL
-		}
-	}
-	return ""
-}
-
-// withoutVersion cuts the version off the URLs of services whose paths have
-// it: some catalogs include it there, most do not.
-func withoutVersion(service cloud.Service, u string) string {
-	u = strings.TrimRight(u, "/")
-	switch service {
-	case cloud.ImageService, cloud.Network:
-		if i := strings.LastIndex(u, "/v2"); i > 0 && !strings.Contains(u[i+1:], "/") {
-			return u[:i]
-		}
-	case cloud.Identity, cloud.Compute, cloud.Volume, cloud.Object:
-	}
-	return u
 }

@@ -29,6 +29,8 @@ type plan struct {
 	// timeout bounds the call, from when the gate let it pass until its body
 	// is read; 0 leaves that to the context.
 	timeout time.Duration
+	// choices says that 300, a list of versions, is an answer.
+	choices bool
 }
 
 type planKey struct{}
@@ -73,7 +75,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		leave(cloud.Outcome{Kind: lost.Kind})
 		return nil, lost
 	}
-	if resp.StatusCode < http.StatusMultipleChoices {
+	if resp.StatusCode < http.StatusMultipleChoices || p.choices && resp.StatusCode == http.StatusMultipleChoices {
 		leave(cloud.Outcome{Status: resp.StatusCode})
 		resp.Body = &boundedBody{ReadCloser: resp.Body, cancel: cancel}
 		return resp, nil

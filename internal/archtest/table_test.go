@@ -46,7 +46,9 @@ func table() []row {
 		{"cloud", []string{"pool"}, nil},
 		{"cloud/cloudtest", []string{"cloud", "pool"}, []string{"github.com/google/go-cmp"}},
 		{"cloud/guard", []string{"cloud", "pool", "ratelimit"}, []string{prometheus, zap}},
-		{"cloud/openstack", []string{"cloud", "pool"}, []string{"github.com/gophercloud/gophercloud/v2", yaml, zap, httpPkg}},
+		{"cloud/openstack", []string{"cloud", "cloud/openstack/cloudsyaml", "pool"}, []string{
+			"github.com/gophercloud/gophercloud/v2", zap, httpPkg,
+		}},
 		{"cloud/openstack/cloudsyaml", nil, []string{yaml}},
 		{"cloud/sim", []string{"cloud", "internal/sleep", "pool"}, []string{ssh}},
 		{"cloud/sim/openstackapi", []string{"cloud", "cloud/sim", "pool"}, []string{httpPkg}},
