@@ -2,6 +2,7 @@ package cloudsyaml
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -77,6 +78,15 @@ type Cloud struct {
 
 	// Notes are what a human should change some day, at a place each.
 	Notes []*Problem
+}
+
+// Same tells whether two readings say the same, wherever it is written.
+func (c *Cloud) Same(o *Cloud) bool {
+	a, b := *c, *o
+	for _, x := range []*Cloud{&a, &b} {
+		x.At, x.Auth.At, x.Notes = Place{}, Place{}, nil
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // FloatingIPSource says who has floating IPs.
@@ -170,7 +180,16 @@ type Auth struct {
 // takes the default cloud and region. Its errors are *Problem, several of them
 // joined.
 func Load(p Places, name, wantRegion string) (*Cloud, error) {
-	d, err := p.read()
+	f, err := p.find()
+	if err != nil {
+		return nil, err
+	}
+	return f.load(&p, name, wantRegion)
+}
+
+// load returns a cloud of the files.
+func (f *files) load(p *Places, name, wantRegion string) (*Cloud, error) {
+	d, err := f.read(p)
 	if err != nil {
 		return nil, err
 	}
@@ -185,5 +204,5 @@ func Load(p Places, name, wantRegion string) (*Cloud, error) {
 	if err := r.resolve(d, entry, wantRegion); err != nil {
 		return nil, err
 	}
-	return r.read(d, &p)
+	return r.read(d, p)
 }

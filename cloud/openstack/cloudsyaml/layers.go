@@ -23,17 +23,17 @@ type documents struct {
 	hint string
 }
 
-// read finds and reads all files.
-func (p *Places) read() (*documents, error) {
-	path, config, err := p.document(configVar, configName)
+// read reads what is in all files.
+func (f *files) read(p *Places) (*documents, error) {
+	config, err := f.config.document()
 	if err != nil {
 		return nil, err
 	}
-	_, secure, err := p.document(secureVar, secureName)
+	secure, err := f.secure.document()
 	if err != nil {
 		return nil, err
 	}
-	_, public, err := p.document(vendorVar, vendorName)
+	public, err := f.vendor.document()
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +42,13 @@ func (p *Places) read() (*documents, error) {
 		return nil, err
 	}
 	d := &documents{clouds: map[string]*value{}, client: all.get("client"), public: public.get("public-clouds")}
-	d.main = Place{File: path}
-	if path == "" {
+	d.main = Place{File: f.config.path}
+	if f.config.path == "" {
 		d.main.File = "clouds.yaml"
 		d.hint = "; there is none in " + strings.Join(p.Dirs, ", ") + ", and " + configVar + " may name one"
 	}
-	if denied := p.unreadable(configVar, configName); path == "" && len(denied) > 0 {
-		d.hint = "; " + strings.Join(denied, ", ") + " may not be read by this user"
+	if f.config.path == "" && len(f.denied) > 0 {
+		d.hint = "; " + strings.Join(f.denied, ", ") + " may not be read by this user"
 	}
 	if clouds := all.get("clouds"); clouds != nil && !clouds.isNull() {
 		if clouds.mapping == nil {
@@ -59,20 +59,16 @@ func (p *Places) read() (*documents, error) {
 	return d, d.addEnvironment(p)
 }
 
-// document reads a kind of file. Nil says that there is none.
-func (p *Places) document(variable, name string) (string, *value, error) {
-	path, b, err := p.find(variable, name)
-	if err != nil || path == "" {
-		return "", nil, err
-	}
-	v, err := parse(path, b)
+// document reads what is in a file. Nil says nothing.
+func (f *file) document() (*value, error) {
+	v, err := parse(f.path, f.text)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if v != nil && v.mapping == nil {
-		return "", nil, problemf(v.at, "the file must be a mapping; it begins with \"clouds:\"")
+		return nil, problemf(v.at, "the file must be a mapping; it begins with \"clouds:\"")
 	}
-	return path, v, nil
+	return v, nil
 }
 
 // mergeDeep puts a document over another, mapping by mapping.

@@ -78,23 +78,57 @@ func (p *Places) candidates(variable, name string) []string {
 	return paths
 }
 
-// find reads the first file of a kind that is there and may be read. A file
-// that the environment names must be there; others need not.
-func (p *Places) find(variable, name string) (path string, b []byte, err error) {
-	named := p.env(variable)
-	for _, path := range p.candidates(variable, name) {
-		b, err := os.ReadFile(path)
-		switch {
-		case err == nil:
-			return path, b, nil
-		case path == named:
-			return "", nil, problemf(Place{File: variable}, "%s cannot be read: %s", path, reason(err))
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		default:
-			return "", nil, problemf(Place{File: path}, "it cannot be read: %s", reason(err))
+// file is one that was found, with its text. Without a path it was not.
+type file struct {
+	path string
+	text []byte
+}
+
+// files are those of each kind.
+type files struct {
+	config, secure, vendor file
+	// denied are files with clouds that are there and may not be read.
+	denied []string
+}
+
+// find reads the files.
+func (p *Places) find() (*files, error) {
+	f := &files{}
+	for _, kind := range []struct {
+		into           *file
+		variable, name string
+	}{{&f.config, configVar, configName}, {&f.secure, secureVar, secureName}, {&f.vendor, vendorVar, vendorName}} {
+		found, denied, err := p.findOne(kind.variable, kind.name)
+		if err != nil {
+			return nil, err
+		}
+		*kind.into = found
+		if kind.variable == configVar {
+			f.denied = denied
 		}
 	}
-	return "", nil, nil
+	return f, nil
+}
+
+// findOne reads the first file of a kind that is there and may be read. A file
+// that the environment names must be there; others need not.
+func (p *Places) findOne(variable, name string) (found file, denied []string, err error) {
+	named := p.env(variable)
+	for _, path := range p.candidates(variable, name) {
+		text, err := os.ReadFile(path)
+		switch {
+		case err == nil:
+			return file{path, text}, denied, nil
+		case path == named:
+			return file{}, nil, problemf(Place{File: variable}, "%s cannot be read: %s", path, reason(err))
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrPermission):
+			denied = append(denied, path)
+		default:
+			return file{}, nil, problemf(Place{File: path}, "it cannot be read: %s", reason(err))
+		}
+	}
+	return file{}, denied, nil
 }
 
 // reason is why a file cannot be read, without its name.
@@ -103,17 +137,6 @@ func reason(err error) string {
 		return pe.Err.Error()
 	}
 	return err.Error()
-}
-
-// unreadable lists the files of a kind that are there and may not be read.
-func (p *Places) unreadable(variable, name string) []string {
-	var paths []string
-	for _, path := range p.candidates(variable, name) {
-		if _, err := os.ReadFile(path); errors.Is(err, fs.ErrPermission) {
-			paths = append(paths, path)
-		}
-	}
-	return paths
 }
 
 // Print is the fingerprint of what a reading depends on: two that are equal
