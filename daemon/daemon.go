@@ -43,6 +43,8 @@ type Daemon struct {
 	log      *zap.Logger
 	registry *registry
 	builds   *semaphore.Weighted
+	// lookPause is the time between two looks at clouds.yaml.
+	lookPause time.Duration
 	// clouds is the access to each provider that could be opened.
 	clouds map[string]*access
 	// duties are what this peer may do.
@@ -91,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 func newDaemon(cfg *config.Config, o Options) *Daemon {
 	return &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
-		builds: semaphore.NewWeighted(parallelBuilds),
+		builds: semaphore.NewWeighted(parallelBuilds), lookPause: reloadPause,
 	}
 }
 
@@ -171,6 +173,7 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 	view := d.view.Load()
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
+	g.Go(func() error { return d.followClouds(ctx) })
 	g.Go(func() error { return d.serveWeb(ctx, listener) })
 	g.Go(func() error {
 		watchdog(ctx, d.log, func() bool { return ctx.Err() == nil })

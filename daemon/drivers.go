@@ -23,8 +23,9 @@ import (
 // that all of its calls pass. Launcher and uploader of a provider share it, and
 // so share its token and its limits.
 type access struct {
-	driver *openstack.Driver
-	gate   *guard.Guard
+	driver   *openstack.Driver
+	gate     *guard.Guard
+	reloader *reloader
 }
 
 // openClouds opens the access to every provider of the configuration. One that
@@ -37,19 +38,20 @@ func (d *Daemon) openClouds() map[string]*access {
 	clouds := map[string]*access{}
 	for i := range d.cfg.Catalog.Providers {
 		p := &d.cfg.Catalog.Providers[i]
-		gate := guard.New(guard.Config{
-			Provider: p.Name, Interval: p.Rate, Log: d.log,
-			Registerer: d.registry.duty("cloud/" + p.Name),
-		})
+		registerer, log := d.registry.duty("cloud/"+p.Name), d.log.Named("openstack").With(zap.String("provider", p.Name))
+		gate := guard.New(guard.Config{Provider: p.Name, Interval: p.Rate, Log: d.log, Registerer: registerer})
 		driver, err := openstack.Open(openstack.Config{
 			Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
-			Gate: crashingGate(gate), Log: d.log.Named("openstack").With(zap.String("provider", p.Name)),
+			Gate: crashingGate(gate), Log: log,
 		})
 		if err != nil {
 			d.log.Error("provider left out", zap.String("provider", p.Name), zap.Error(err))
 			continue
 		}
-		clouds[p.Name] = &access{driver: driver, gate: gate}
+		clouds[p.Name] = &access{
+			driver: driver, gate: gate,
+			reloader: &reloader{driver: driver, pause: d.lookPause, metrics: newReloadMetrics(registerer, p.Name), log: log},
+		}
 		for _, use := range p.Images {
 			i := d.cfg.Catalog.Image(use.Name)
 			if format := driver.ImageFormat(); i != nil && !slices.Contains(i.Formats, format) {

@@ -89,6 +89,7 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	r := &recorder{Registry: prometheus.NewPedanticRegistry()}
 	log := zap.NewNop()
 	guard.New(guard.Config{Provider: "p", Registerer: r, Log: log})
+	newReloadMetrics(r, "p")
 	allocator.New(allocator.Config{Registerer: r, Log: log})
 	builder.New(builder.Config{Registerer: r, Log: log})
 	uploader.New(uploader.Config{Registerer: r, Log: log, Driver: struct{ cloud.ImageDriver }{}})

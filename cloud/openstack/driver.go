@@ -46,9 +46,15 @@ type Config struct {
 type Driver struct {
 	installation string
 	now          atomic.Pointer[access]
-	memory       memory
-	ports        portLookup
-	floats       floats
+	// What follows is for reading clouds.yaml again.
+	config  Config
+	places  cloudsyaml.Places
+	reading reading
+	// imageFormat is that of the first reading.
+	imageFormat string
+	memory      memory
+	ports       portLookup
+	floats      floats
 	// six tells whether this machine reaches IPv6 addresses.
 	six func() bool
 	// looks counts the looks at the facts.
@@ -73,7 +79,10 @@ type access struct {
 // are about the configuration, with file and line.
 func Open(c Config) (*Driver, error) {
 	c.Log = cmp.Or(c.Log, zap.NewNop())
-	s, err := load(cloudsyaml.Usual(), c.Cloud, c.Region)
+	places := cloudsyaml.Usual()
+	// Taken before the reading: what changes meanwhile is read again.
+	before := places.Print()
+	s, err := load(places, c.Cloud, c.Region)
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +90,10 @@ func Open(c Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, note := range s.Notes {
-		c.Log.Warn("clouds.yaml", zap.Stringer("at", note.At), zap.String("note", note.Text))
-	}
+	s.note(c.Log)
 	d := &Driver{
-		installation: c.Installation, log: c.Log, six: sync.OnceValue(reachesIPv6),
+		installation: c.Installation, log: c.Log, config: c, places: places, imageFormat: s.ImageFormat,
+		reading: reading{done: fingerprint{before, s.tls}}, six: sync.OnceValue(reachesIPv6),
 		ports: portLookup{turn: make(chan struct{}, 1)},
 	}
 	d.now.Store(a)

@@ -50,7 +50,7 @@ func (i *image) status() cloud.ImageStatus {
 }
 
 // ImageFormat is image_format of clouds.yaml, qcow2 if it does not say.
-func (d *Driver) ImageFormat() string { return d.access().settings.ImageFormat }
+func (d *Driver) ImageFormat() string { return d.imageFormat }
 
 // CreateImage makes an image under our own id.
 func (d *Driver) CreateImage(ctx context.Context, spec cloud.ImageSpec) (string, error) {

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	tokens2 "github.com/gophercloud/gophercloud/v2/openstack/identity/v2/tokens"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"poold/cloud"
@@ -87,10 +89,11 @@ func TestIdentityVersions(t *testing.T) {
 		kind     cloud.Kind
 	}{
 		{"an old address", "/id/v2.0", "username: u, password: p", 500, "", []string{old}, "old", ""},
-		{"an old token", "/id/v2.0", "token: t, project_id: p2", 500, "", []string{old}, "old", ""},
+		{"an old token", "/id/v2.0", "token: t, project_id: p2, project_name: acme", 500, "", []string{old}, "old", ""},
 		{"a new address", "/id/v3", "user_id: u, password: p", 500, "", []string{new3}, "new", ""},
 		{"domains", "/id", "username: u, password: p, user_domain_id: d", 500, "", []string{new3}, "new", ""},
 		{"both offered", "/id", "username: u, password: p, project_name: acme", 300, twoVersions, []string{asked, old}, "old", ""},
+		{"both offered, the old one first", "/id", "token: t", 300, `{"versions": {"values": [{"id": "v2.0"}, {"id": "v3.14"}]}}`, []string{asked, old}, "old", ""},
 		{"one offered", "/id/", "user_id: u, password: p", 200, `{"version": {"id": "v3.8", "status": "stable"}}`, []string{asked, new3}, "new", ""},
 		{"the new one offered to a name", "/id", "username: u, password: p", 200, `{"version": {"id": "v3.8"}}`, []string{asked}, "", cloud.Invalid},
 		{"only an experiment", "/id", "user_id: u, password: p", 300, `{"versions": {"values": [{"id": "v3.0", "status": "EXPERIMENTAL"}]}}`, []string{asked}, "", cloud.Invalid},
@@ -189,6 +192,52 @@ func TestLoginOptions(t *testing.T) {
 	}
 }
 
+// A tenant is told by its id alone if there is one; and an old catalog has all
+// interfaces in each entry.
+func TestOldLoginDetails(t *testing.T) {
+	o := newOldCloud(t, 500, "")
+	writeClouds(t, fmt.Sprintf("clouds: {sim: {auth_type: v2token, auth: {auth_url: %q, token: t, tenant_id: p2, tenant_name: acme}}}", o.url+"/id"))
+	if _, err := open(t, "ours", cloud.Open{}).access().keystone.session(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, bodies := o.seen(); strings.Contains(bodies[0], "acme") || !strings.Contains(bodies[0], `"tenantId":"p2"`) {
+		t.Errorf("sent %s", bodies[0])
+	}
+	catalog := catalog3([]tokens2.CatalogEntry{{Type: "image", Name: "glance", Endpoints: []tokens2.Endpoint{
+		{Region: "one", PublicURL: "http://p", InternalURL: "http://i", AdminURL: "http://a"},
+	}}})
+	for kind, want := range map[string]string{"public": "http://p", "internal": "http://i", "admin": "http://a"} {
+		got := endpoint(catalog, []string{"image"}, cloudsyaml.ServiceSettings{Interface: kind, Region: "one", Name: "glance"})
+		if got != want {
+			t.Errorf("%s: got %s, want %s", kind, got, want)
+		}
+	}
+}
+
+// To the gate, a list of versions is an answer like any other.
+func TestVersionsAreAnAnswer(t *testing.T) {
+	o := newOldCloud(t, 300, twoVersions)
+	writeClouds(t, fmt.Sprintf("clouds: {sim: {auth: {auth_url: %q, token: t}}}", o.url+"/id"))
+	gate := &outcomes{}
+	if _, err := open(t, "ours", gate).access().keystone.session(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"GET / 300 ", "POST /tokens 200 "}
+	if diff := cmp.Diff(want, gate.seen); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// outcomes is a gate that writes down how calls ended. It is for one caller.
+type outcomes struct{ seen []string }
+
+// Enter is part of cloud.Gate.
+func (o *outcomes) Enter(_ context.Context, c cloud.Call) (func(cloud.Outcome), error) {
+	return func(out cloud.Outcome) {
+		o.seen = append(o.seen, fmt.Sprintf("%s %d %s", c.Operation, out.Status, out.Kind))
+	}, nil
+}
+
 func TestLifeOfOldTokens(t *testing.T) {
 	date := http.Header{"Date": {"Wed, 25 Nov 2026 15:00:00 GMT"}}
 	for _, c := range []struct {
@@ -220,7 +269,7 @@ func TestChooseEndpoints(t *testing.T) {
 	catalog := []tokens.CatalogEntry{
 		entry("compute", "first", "http://wrong"), entry("compute", "cloudServersOpenStack", "http://nova/v2.1/"),
 		entry("image", "", "http://glance/v2"), entry("network", "", "http://neutron/v2.0/"),
-		entry("volume", "", "http://wrong"), entry("volumev3", "", "http://cinder/v3/p"),
+		entry("volume", "", "http://old/v2/p"), entry("volumev3", "", "http://cinder/v3/p"),
 		{Type: "object-store", Endpoints: []tokens.Endpoint{{Interface: "public", Region: "two", URL: "http://wrong"}}},
 	}
 	said := func(edit func(map[cloudsyaml.Service]cloudsyaml.ServiceSettings)) *settings {
@@ -242,11 +291,11 @@ func TestChooseEndpoints(t *testing.T) {
 	got = said(func(s map[cloudsyaml.Service]cloudsyaml.ServiceSettings) {
 		s[cloudsyaml.Network] = cloudsyaml.ServiceSettings{Absent: true, Interface: "public"}
 		s[cloudsyaml.Image] = cloudsyaml.ServiceSettings{Endpoint: "https://other/v2"}
-		s[cloudsyaml.BlockStorage] = cloudsyaml.ServiceSettings{Type: "volume", Interface: "internal", Region: "one"}
+		s[cloudsyaml.BlockStorage] = cloudsyaml.ServiceSettings{Type: "volume", Interface: "public", Region: "one"}
 		s[cloudsyaml.ObjectStore] = cloudsyaml.ServiceSettings{Interface: "public", Region: "two"}
 	}).choose(catalog)
 	if diff := cmp.Diff(map[cloud.Service]string{
-		cloud.Compute: "http://nova/v2.1", cloud.ImageService: "https://other", cloud.Volume: "http://wrong", cloud.Object: "http://wrong",
+		cloud.Compute: "http://nova/v2.1", cloud.ImageService: "https://other", cloud.Volume: "http://old/v2/p", cloud.Object: "http://wrong",
 	}, got); diff != "" {
 		t.Errorf("as clouds.yaml says (-want +got):\n%s", diff)
 	}

@@ -89,8 +89,8 @@ func (r *request) unread(err error) error {
 
 // send makes a request and returns an answer of success, whose body the caller
 // closes. A refused token is renewed, and the request made again with the new
-// one, once, if nothing can have been done: it changes nothing, or was refused
-// before its service heard of it.
+// one, once (and once more for each reload meanwhile), if nothing can have been
+// done: it changes nothing, or was refused before its service heard of it.
 func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
 	if strings.Contains(r.path, "{id}") && !validID(r.id) {
 		return nil, r.fail(cloud.Invalid, fmt.Errorf("%q is not an id", r.id))
@@ -99,23 +99,38 @@ func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
 	for {
 		a := d.access()
 		s, err := a.keystone.session(ctx, refused)
-		if err != nil {
+		switch {
+		case err == nil:
+		case d.replaced(a, err):
+			continue
+		default:
 			return nil, named(r.what, err)
 		}
 		resp, err := a.sendAs(ctx, s, &r)
-		if err == nil || cloud.KindOf(err) != cloud.Unauthorized || !refusedToken(err) {
+		if err == nil || !refusedToken(err) {
 			return resp, err
 		}
-		if r.data != nil || r.changes && !unheard(err) {
-			// Data is read once, and whether any of it arrived is not known.
+		if !r.nothingDone(err) {
 			a.keystone.refuse(s)
 			return nil, r.fail(cloud.Ambiguous, err)
 		}
-		if refused != nil {
+		if refused != nil && !d.replaced(a, err) {
 			return nil, err
 		}
 		refused = s
 	}
+}
+
+// nothingDone tells whether a request whose token was refused can be made
+// again. Data is read once, and whether any of it arrived is not known.
+func (r *request) nothingDone(refused error) bool {
+	return r.data == nil && (!r.changes || unheard(refused))
+}
+
+// replaced tells whether credentials were refused that a reload has replaced
+// meanwhile: then the new ones have not had their try.
+func (d *Driver) replaced(a *access, err error) bool {
+	return cloud.KindOf(err) == cloud.Unauthorized && d.access() != a
 }
 
 // sendAs makes a request with a token, once.

@@ -53,6 +53,8 @@ type keystone struct {
 	closed   bool
 	// version is that of the identity API, once the cloud was asked for it.
 	version cloudsyaml.Version
+	// project is that of the last token.
+	project string
 }
 
 // renewal is one authentication that others wait for.
@@ -121,6 +123,13 @@ func (k *keystone) refuse(s *session) {
 	}
 }
 
+// knownProject is the id of the project, once there was a token.
+func (k *keystone) knownProject() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.project
+}
+
 // close forgets the session.
 func (k *keystone) close() {
 	k.mu.Lock()
@@ -146,7 +155,7 @@ func (k *keystone) renew(ctx context.Context, r *renewal) {
 		}
 		return
 	}
-	k.current = s
+	k.current, k.project = s, s.project
 	k.arm(life * 4 / 5)
 }
 

@@ -2,6 +2,7 @@ package openstack
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"time"
 
 	"poold/cloud"
@@ -15,6 +16,8 @@ const defaultTimeout = time.Minute
 type settings struct {
 	*cloudsyaml.Cloud
 	apiTimeout time.Duration
+	// tls is the fingerprint of the files with certificates and keys.
+	tls [sha256.Size]byte
 }
 
 // load reads clouds.yaml.
@@ -28,7 +31,9 @@ func load(places cloudsyaml.Places, cloudName, region string) (*settings, error)
 			At: c.At, Text: "floating_ip_source nova is not supported: write neutron or None",
 		}
 	}
-	return &settings{Cloud: c, apiTimeout: cmp.Or(c.Timeout, defaultTimeout)}, nil
+	s := &settings{Cloud: c, apiTimeout: cmp.Or(c.Timeout, defaultTimeout)}
+	s.tls = s.tlsPrint()
+	return s, nil
 }
 
 // noFloatingIP says that no server is to have one.
