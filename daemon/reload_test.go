@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +24,11 @@ import (
 // changing is a driver whose looks come to what a test says, in order.
 type changing struct {
 	results []any // true, false or an error
-	looks   int
+	looks   atomic.Int64
 }
 
 func (c *changing) Reload(context.Context) (bool, error) {
-	c.looks++
+	c.looks.Add(1)
 	if len(c.results) == 0 {
 		return false, nil
 	}
@@ -57,8 +58,8 @@ func TestReloader(t *testing.T) {
 			synctest.Wait()
 			failed := value(t, reg, "poold_cloud_reload_failed", "")
 			failures, taken := value(t, reg, "poold_cloud_reloads_total", "failed"), value(t, reg, "poold_cloud_reloads_total", "taken")
-			if failed != want.failed || failures != want.failures || taken != want.taken || d.looks != i+1 {
-				t.Errorf("after look %d of %d: got %v, %v, %v, want %v", d.looks, i+1, failed, failures, taken, want)
+			if failed != want.failed || failures != want.failures || taken != want.taken || d.looks.Load() != int64(i+1) {
+				t.Errorf("after look %d of %d: got %v, %v, %v, want %v", d.looks.Load(), i+1, failed, failures, taken, want)
 			}
 		}
 		cancel()

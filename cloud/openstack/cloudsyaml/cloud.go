@@ -64,8 +64,6 @@ type Cloud struct {
 	ImageByTask bool
 	// FloatingIPs says whether the cloud has floating IPs, and whose.
 	FloatingIPs FloatingIPSource
-	// FloatingIPsSaid tells what somebody wrote from the default.
-	FloatingIPsSaid bool
 	// NeedsFloatingIP says whether servers need one to be reached; nil leaves
 	// it to be found out.
 	NeedsFloatingIP *bool

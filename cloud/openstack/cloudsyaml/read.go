@@ -265,7 +265,7 @@ func (r *reader) readFloating(c *Cloud) {
 	c.FloatingIPs = FloatingByNeutron
 	if v := r.s.top["floating_ip_source"]; v != nil {
 		// Without a value it is Python's None, which people also write as text.
-		c.FloatingIPs, c.FloatingIPsSaid = FloatingNone, true
+		c.FloatingIPs = FloatingNone
 		if said(v) {
 			c.FloatingIPs = FloatingIPSource(strings.ToLower(r.single(v, "floating_ip_source")))
 		}
