@@ -57,9 +57,10 @@ type Driver struct {
 	floats      floats
 	// six tells whether this machine reaches IPv6 addresses.
 	six func() bool
-	// looks counts the looks at the facts.
-	looks atomic.Int64
-	log   *zap.Logger
+	// looks counts the looks at the facts; doubted is how many there were when
+	// nova last refused a create.
+	looks, doubted atomic.Int64
+	log            *zap.Logger
 	// plainQuota says that neutron tells limits without their use; volumes are
 	// cinder's limits as last heard.
 	plainQuota atomic.Bool
@@ -97,6 +98,7 @@ func Open(c Config) (*Driver, error) {
 		ports: portLookup{turn: make(chan struct{}, 1)},
 	}
 	d.now.Store(a)
+	d.doubted.Store(-refreshEvery) // nothing speaks against anything yet
 	return d, nil
 }
 

@@ -18,7 +18,7 @@ import (
 // Facts asks for flavors, zones and limits. What a region has no service for
 // is unlimited. Flavors and zones are mostly known already.
 func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
-	if d.looks.Add(1)%refreshEvery == 0 {
+	if n := d.looks.Add(1); n%refreshEvery == 0 || n <= d.doubted.Load()+refreshEvery {
 		d.memory.forget(flavorsKey, zonesKey)
 	}
 	f := cloud.Facts{Limits: pool.NoLimits()}
@@ -40,7 +40,8 @@ const (
 
 // refreshEvery is with which look at the limits flavors and zones are asked
 // for again, though nothing speaks against what is known: new ones appear, but
-// rarely.
+// rarely. After a refusal, as many looks ask each time: what has gone may come
+// back, and somebody waits for it.
 const refreshEvery = 12
 
 func (d *Driver) readFlavors(ctx context.Context, f *cloud.Facts) error {

@@ -209,4 +209,12 @@ func TestFactsAreNotAskedTwice(t *testing.T) {
 	if f, z := asked(1); f != 3 || z != 3 {
 		t.Errorf("flavors were asked for %d times, zones %d, want again after a refusal", f, z)
 	}
+	// What has gone may come back.
+	want := 2 + refreshEvery
+	if f, z := asked(refreshEvery - 1); f != want || z != want {
+		t.Errorf("flavors were asked for %d times, zones %d, want %d, each time for a while", f, z, want)
+	}
+	if f, z := asked(refreshEvery / 2); f != want || z != want {
+		t.Errorf("flavors were asked for %d times, zones %d, want %d, and no more then", f, z, want)
+	}
 }

@@ -77,6 +77,7 @@ func (d *Driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 	if kind := cloud.KindOf(err); kind == cloud.Invalid || kind == cloud.Capacity {
 		// Something of what the server was to be made of is no longer there.
 		d.memory.forget()
+		d.doubted.Store(d.looks.Load())
 	}
 	return err
 }
