@@ -229,7 +229,10 @@ func (s *site) server(t *testing.T, n protocol.Node) server {
 		found = servers[at]
 		return "", true
 	})
-	return found
+	// The list does not show everything, such as server groups.
+	var answer struct{ Server server }
+	s.tenant.regions[n.Provider].get(t, compute, "/servers/"+found.ID, &answer)
+	return answer.Server
 }
 
 // retire restarts poold with a file that wants nothing, and is the judge: soon

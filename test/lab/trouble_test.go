@@ -64,18 +64,22 @@ func disable(t *testing.T, c *api) (enable func()) {
 }
 
 // dissolve takes the host out of the zone, which is no more then, and returns
-// how to put it back.
+// how to put it back. Nova counts the host to the zone "nova" meanwhile, so that
+// other tests would get servers there, which would keep it from going back: it
+// is disabled as well.
 func dissolve(t *testing.T, c *api) (restore func()) {
 	t.Helper()
 	host, action := spareHost(t, c), "/os-aggregates/"+strconv.Itoa(spareAggregate(t, c).ID)+"/action"
 	set := func(what string) {
 		c.must(t, http.MethodPost, compute, action, object{what: object{"host": host}}, nil)
 	}
+	enable := disable(t, c)
 	set("remove_host")
 	restore = func() {
 		if len(spareAggregate(t, c).Hosts) == 0 {
 			set("add_host")
 		}
+		enable()
 	}
 	t.Cleanup(restore)
 	return restore
