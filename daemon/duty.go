@@ -30,6 +30,10 @@ type duty struct {
 	run func(ctx context.Context, records *store.Owned) error
 }
 
+// errWentBack ends the session when etcd was restored from a copy, so that all
+// duties begin anew.
+var errWentBack = errors.New("etcd is back at an older state")
+
 // sessions keeps a session with etcd, and in each does the duties that can be
 // had, until ctx ends.
 func (d *Daemon) sessions(ctx context.Context) error {
@@ -56,7 +60,17 @@ func (d *Daemon) inSession(ctx context.Context) error {
 	defer d.session.Store(false)
 	owned := &ownedKeys{}
 	g, gctx := errgroup.WithContext(ctx)
+	back := d.view.Load().WentBack()
 	g.Go(func() error { return session.Run(gctx) })
+	g.Go(func() error {
+		// What the duties have written and wait to see will never come.
+		select {
+		case <-back:
+			return errWentBack
+		case <-gctx.Done():
+			return context.Cause(gctx)
+		}
+	})
 	g.Go(func() error { return d.member(gctx, session, owned) })
 	for _, duty := range d.duties {
 		g.Go(func() error { return d.hold(gctx, session, duty, owned) })

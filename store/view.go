@@ -42,15 +42,16 @@ type View struct {
 	// wakes are the subscriptions, with the keys that each is about; nil is
 	// about all.
 	wakes map[chan struct{}]func(key string) bool
-	// moved is closed and replaced whenever the revision changes.
-	moved chan struct{}
+	// moved is closed and replaced whenever the revision changes, back when it
+	// has become smaller.
+	moved, back chan struct{}
 }
 
 // View returns a view that is empty until its Run has listed the records.
 func (s *Store) View() *View {
 	return &View{
 		store: s, current: &pool.Snapshot{},
-		wakes: map[chan struct{}]func(string) bool{}, moved: make(chan struct{}),
+		wakes: map[chan struct{}]func(string) bool{}, moved: make(chan struct{}), back: make(chan struct{}),
 	}
 }
 
@@ -118,6 +119,15 @@ func (v *View) WaitFor(ctx context.Context, revision int64) error {
 	}
 }
 
+// WentBack returns a channel that is closed when etcd, as after a restore, is at
+// an older revision than it has been. Whoever remembers a revision or a record
+// from before must forget it.
+func (v *View) WentBack() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.back
+}
+
 // at returns the revision that the view has reached.
 func (v *View) at() int64 {
 	v.mu.Lock()
@@ -147,6 +157,8 @@ func (v *View) load(ctx context.Context) error {
 	if revision < v.revision {
 		v.store.log.Warn("etcd went back", zap.Int64("from", v.revision), zap.Int64("to", revision))
 		v.store.seen.Store(revision)
+		close(v.back)
+		v.back = make(chan struct{})
 	}
 	v.tables, v.synced = fresh, true
 	v.advance(revision)

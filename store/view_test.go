@@ -227,6 +227,36 @@ func TestUnreadableRecords(t *testing.T) {
 	})
 }
 
+// An etcd that is older than it has been, as after a restore, is told of once.
+func TestViewWentBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, v := watching(t)
+		r.apply(t, create(pending("a")))
+		synctest.Wait()
+		back := v.WentBack()
+		told := func() bool {
+			select {
+			case <-back:
+				return true
+			default:
+				return false
+			}
+		}
+		if err := v.load(t.Context()); err != nil || told() {
+			t.Errorf("listed again, %v: told that etcd went back: %v", err, told())
+		}
+		v.mu.Lock()
+		v.revision += 100 // seen before etcd was restored
+		v.mu.Unlock()
+		if err := v.load(t.Context()); err != nil || !told() {
+			t.Errorf("etcd went back, %v: told: %v", err, told())
+		}
+		if back = v.WentBack(); told() {
+			t.Error("told twice")
+		}
+	})
+}
+
 // An etcd that is away, breaks watches or compacts costs time, never a change.
 func TestViewRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
