@@ -3,56 +3,82 @@
 package lab
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"poold/test/proc"
 )
 
-// etcd loses everything while servers are in use: poold does not know them any
-// more, and deletes none of them.
+// etcd loses everything while servers are in use. What begins anew is another
+// installation: the servers are strangers to it, which it never touches, and a
+// human's to remove.
 func TestEtcdWiped(t *testing.T) {
 	t.Parallel()
-	s, ours := inUse(t)
+	s := newLosing(t)
+	s.use(t)
+	ours := s.tenant.inventory(t)
 	s.etcd.wipe(t)
-	s.survives(t, ours)
+	s.survives(t, ours).release(t)
+	s.before = ours
+	s.retire(t)
 }
 
 // etcd comes back as it was before some servers were made, which are in use:
-// none of them is deleted, and none of those that it remembers.
+// none of them is deleted, and none of those that it remembers, until an
+// operator agrees.
 func TestEtcdRestored(t *testing.T) {
 	t.Parallel()
-	s, _ := inUse(t)
+	s := newLosing(t)
+	remembered := s.use(t)
+	known := s.tenant.inventory(t)
 	backup := s.etcd.save(t)
-	ours := s.use(t)
+	s.use(t)
 	s.etcd.restore(t, backup)
-	s.survives(t, ours)
+	remembered = append(remembered, s.survives(t, s.tenant.inventory(t)))
+
+	if list := s.poolctl(t, "leak", "list", "--provider", "r2"); strings.Count(list, "r2 ") < 3 {
+		t.Errorf("two servers and a floating IP are forgotten; poolctl says:\n%s", list)
+	}
+	s.poolctl(t, "leak", "agree", "r2")
+	s.await(t, "what was forgotten is gone", long, func() (string, bool) {
+		servers := s.ours(t, "r2")
+		return describe(servers), len(servers) == 3 && len(s.tenant.regions["r2"].floatingIPs(t)) == 1
+	})
+	if lost := known.missing(s.tenant.inventory(t)); lost != "" {
+		t.Errorf("lost, though it is remembered:\n%s", lost)
+	}
+	for _, r := range remembered {
+		r.release(t)
+	}
+	s.agreed = true
+	s.retire(t)
 }
 
-// inUse is a site with servers in use, and what the cloud holds then.
-func inUse(t *testing.T) (*site, inventory) {
+// newLosing is a site whose etcd is going to lose something.
+func newLosing(t *testing.T) *site {
 	t.Helper()
-	s := start(t, provider("r2", nil,
+	return start(t, provider("r2", nil,
 		pool("main", nil, label("plain", nil)),
 		pool("public", keys{"auto-floating-ip": true}, label("floating", nil)),
 	))
-	return s, s.use(t)
 }
 
-// use takes two nodes into use, and returns what the cloud holds then.
-func (s *site) use(t *testing.T) inventory {
+// use takes two nodes into use, and waits until nova shows all their addresses.
+func (s *site) use(t *testing.T) []*request {
 	t.Helper()
-	for _, label := range []string{"plain", "floating"} {
-		s.server(t, s.ask(t, label).served(t)[0])
+	asked := []*request{s.ask(t, "plain"), s.ask(t, "floating")}
+	for _, r := range asked {
+		s.server(t, r.served(t)[0])
 	}
-	return s.tenant.inventory(t)
+	return asked
 }
 
 // survives checks that nothing of an inventory is deleted though the records
-// are lost. What is asked for meanwhile is served, which makes the new records
-// as many as the old ones were. A poold that ends itself is started again, as
-// systemd does.
-func (s *site) survives(t *testing.T, ours inventory) {
+// are lost. What is asked for meanwhile, and returned, is served, which makes
+// the new records as many as the old ones were. A poold that ends itself is
+// started again, as systemd does.
+func (s *site) survives(t *testing.T, ours inventory) *request {
 	t.Helper()
 	until := time.Now().Add(sweeps)
 	more := s.ask(t, "plain")
@@ -68,5 +94,5 @@ func (s *site) survives(t *testing.T, ours inventory) {
 		return more.answer(t).State, time.Now().After(until)
 	}, s.etcd.process)
 	more.served(t)
-	s.before = nil // nobody has agreed to a deletion: the tenant takes all with it
+	return more
 }

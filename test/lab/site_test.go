@@ -46,6 +46,8 @@ type site struct {
 	providers []keys
 	// before is what the tenant held before poold came: to be found again.
 	before inventory
+	// agreed says that an operator let the sweep remove things.
+	agreed bool
 }
 
 // newSite starts an etcd beside a tenant; poold does not run yet. The test ends
@@ -273,7 +275,7 @@ func (s *site) retireAfterFailures(t *testing.T) {
 		differences := s.before.differences(s.tenant.inventory(t))
 		return differences, differences == ""
 	})
-	if leaks += s.metric(t, "poold_launcher_leaks_total"); leaks > 0 {
+	if leaks += s.metric(t, "poold_launcher_leaks_total"); leaks > 0 && !s.agreed {
 		t.Errorf("%v things were forgotten and found by the sweep", leaks)
 	}
 	s.before = nil
