@@ -51,8 +51,10 @@ type fakeInstance struct {
 }
 
 func newFakeCloud() *fakeCloud {
-	return &fakeCloud{quota: 1000, boot: 10 * time.Second, vanish: 2 * time.Second, calls: map[string]int{},
-		stays: map[string]int{}, ports: map[string][]string{}}
+	return &fakeCloud{
+		quota: 1000, boot: 10 * time.Second, vanish: 2 * time.Second, calls: map[string]int{},
+		stays: map[string]int{}, ports: map[string][]string{},
+	}
 }
 
 func fail(kind cloud.Kind) error {

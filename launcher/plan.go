@@ -250,25 +250,37 @@ func (v *view) deleting(t *track, now time.Time, p *plan) {
 		p.move(t, pool.NodeDeleted, t.node.Reason)
 	case t.inst.ID == "":
 		v.unseenDeleting(t, p)
-	case t.node.ExposeAsked != nil && !t.cleared && (!t.clearTried || t.gone):
+	case t.exposed():
 		p.clears = append(p.clears, t)
-	case t.gone && !t.cleaned && (t.strayed() || len(t.node.Volumes) > 0):
+	case t.gone && t.littered():
 		p.cleans = append(p.cleans, t)
 	case t.gone:
 		p.move(t, pool.NodeDeleted, t.node.Reason)
-	case len(t.inst.Volumes) > 0 && t.hidden() && len(t.node.Volumes) == 0:
-		// Before they can outlive the instance that shows whose they are.
+	case t.unnoted():
 		p.notes = append(p.notes, t)
 	default:
 		v.seenDeleting(t, now, p)
 	}
 }
 
-// hidden tells whether nobody was ever told of the node, so that all that its
-// instance has is what it was made with.
-func (t *track) hidden() bool {
+// exposed tells whether the node's floating IP is to be removed: before its
+// instance, and once more after it if that did not work.
+func (t *track) exposed() bool {
+	return t.node.ExposeAsked != nil && !t.cleared && (!t.clearTried || t.gone)
+}
+
+// littered tells whether something may be left of an instance that is gone.
+func (t *track) littered() bool {
+	return !t.cleaned && (t.strayed() || len(t.node.Volumes) > 0)
+}
+
+// unnoted tells whether the instance has volumes that are not on record, where
+// they have to be before they can outlive the instance that shows whose they
+// are. Of a node that nobody was ever told of, all that its instance has is what
+// it was made with.
+func (t *track) unnoted() bool {
 	_, ready := t.node.Entered(pool.NodeReady)
-	return !ready
+	return !ready && len(t.inst.Volumes) > 0 && len(t.node.Volumes) == 0
 }
 
 // strayed tells whether ports may be left of an instance that is gone. Nova

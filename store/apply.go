@@ -202,25 +202,13 @@ func uploadState(u *pool.Upload) *pool.UploadState { return &u.State }
 
 // addStateless adds quotas, healths, penalties, the freeze and commands.
 func (p *plan) addStateless(w pool.Write) error {
-	for _, ch := range w.Penalties {
-		if err := addChange(p, p.store.codec.penalties, ch); err != nil {
-			return err
-		}
-	}
-	for _, ch := range w.Freezes {
-		if err := addChange(p, p.store.codec.freezes, ch); err != nil {
-			return err
-		}
-	}
-	for _, ch := range w.Quotas {
-		if err := addChange(p, p.store.codec.quotas, ch); err != nil {
-			return err
-		}
-	}
-	for _, ch := range w.Healths {
-		if err := addChange(p, p.store.codec.healths, ch); err != nil {
-			return err
-		}
+	if err := errors.Join(
+		addChanges(p, p.store.codec.quotas, w.Quotas),
+		addChanges(p, p.store.codec.healths, w.Healths),
+		addChanges(p, p.store.codec.penalties, w.Penalties),
+		addChanges(p, p.store.codec.freezes, w.Freezes),
+	); err != nil {
+		return err
 	}
 	for _, ch := range w.Commands {
 		if ch.Before == nil {
@@ -231,6 +219,16 @@ func (p *plan) addStateless(w pool.Write) error {
 		}
 		if last := &p.txn.Then[len(p.txn.Then)-1]; !last.Delete {
 			last.KeepLease = true // its result must not outlive the question
+		}
+	}
+	return nil
+}
+
+// addChanges adds the changes of one kind that no table rules.
+func addChanges[T any](p *plan, c kind[T], changes []pool.Change[T]) error {
+	for _, ch := range changes {
+		if err := addChange(p, c, ch); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -107,23 +107,16 @@ func (k keys) parse(key string) place {
 		return place{family: familyFreeze}
 	}
 	first, rest, _ := strings.Cut(rest, "/")
+	if f := named(first); f != familyNone {
+		return parseNames(f, rest, "")
+	}
 	switch first {
-	case "penalty":
-		return parseNames(familyPenalty, rest, "")
 	case "requests":
 		return parsePair(familyRequest, rest)
 	case "allocations":
 		return parsePair(familyAllocation, rest)
 	case "nodes":
 		return parseNames(familyNode, rest, "", "")
-	case "commands":
-		return parseNames(familyCommand, rest, "")
-	case "quota":
-		return parseNames(familyQuota, rest, "")
-	case "health":
-		return parseNames(familyHealth, rest, "")
-	case "members":
-		return parseNames(familyMember, rest, "")
 	case "images":
 		if p := parseNames(familyUpload, rest, "", "builds", "", "uploads", ""); p.family != familyNone {
 			return p
@@ -131,6 +124,24 @@ func (k keys) parse(key string) place {
 		return parseNames(familyBuild, rest, "", "builds", "")
 	}
 	return place{family: familyOther}
+}
+
+// named is the family whose keys are one name below a folder, familyNone for
+// any other folder.
+func named(folder string) family {
+	switch folder {
+	case "commands":
+		return familyCommand
+	case "quota":
+		return familyQuota
+	case "health":
+		return familyHealth
+	case "members":
+		return familyMember
+	case "penalty":
+		return familyPenalty
+	}
+	return familyNone
 }
 
 func parsePair(f family, rest string) place {

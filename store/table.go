@@ -82,7 +82,7 @@ func (t *tables) put(s *Store, it kv.Item) error {
 }
 
 // decode takes an item into its table.
-func (t *tables) decode(s *Store, p place, it kv.Item) error {
+func (t *tables) decode(s *Store, p place, it kv.Item) error { //nolint:cyclop // a case for each kind
 	switch p.family {
 	case familyRequest:
 		t.requests.set(it.Key, s.decodeRequest(p, it))
@@ -103,21 +103,15 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error {
 		return decodeInto(s, &t.healths, s.codec.healths, p, it)
 	case familyMember:
 		return decodeInto(s, &t.members, s.codec.members, p, it)
-	case familyPenalty, familyFreeze:
-		return t.decodeRestraint(s, p, it)
+	case familyPenalty:
+		return decodeInto(s, &t.penalties, s.codec.penalties, p, it)
+	case familyFreeze:
+		return decodeInto(s, &t.freezes, s.codec.freezes, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
 	}
 	return nil
-}
-
-// decodeRestraint takes in an item that says what must not be done.
-func (t *tables) decodeRestraint(s *Store, p place, it kv.Item) error {
-	if p.family == familyFreeze {
-		return decodeInto(s, &t.freezes, s.codec.freezes, p, it)
-	}
-	return decodeInto(s, &t.penalties, s.codec.penalties, p, it)
 }
 
 // decodeInto takes in one item; a record that cannot be read is not shown in
@@ -136,7 +130,7 @@ func decodeInto[T any](s *Store, t *table[T], c kind[T], p place, it kv.Item) er
 }
 
 // remove takes a key out.
-func (t *tables) remove(s *Store, key string) {
+func (t *tables) remove(s *Store, key string) { //nolint:cyclop // a case for each kind
 	delete(t.unreadable, key)
 	switch s.keys.parse(key).family {
 	case familyRequest:

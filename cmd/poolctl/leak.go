@@ -113,7 +113,7 @@ func tellFrozen(w io.Writer, s *pool.Snapshot, provider string) error {
 func leakDelete(e *env) *cobra.Command {
 	var provider string
 	cmd := &cobra.Command{
-		Use: "delete ID...", Short: "Remove leaks at the next look, frozen or not", Args: atLeast(1),
+		Use: "delete ID...", Short: "Remove leaks at the next look, frozen or not", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.snapshot(cmd.Context())
 			if err != nil {

@@ -115,8 +115,8 @@ func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 // exactly is cobra's ExactArgs as an error of usage.
 func exactly(n int) cobra.PositionalArgs { return usage(cobra.ExactArgs(n)) }
 
-// atLeast is cobra's MinimumNArgs as an error of usage.
-func atLeast(n int) cobra.PositionalArgs { return usage(cobra.MinimumNArgs(n)) }
+// some is one argument or more.
+func some() cobra.PositionalArgs { return usage(cobra.MinimumNArgs(1)) }
 
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -184,7 +184,7 @@ func printNode(w io.Writer, n *pool.Node, now time.Time) error {
 func nodeDelete(e *env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "delete ID...", Short: "Delete nodes", Args: atLeast(1),
+		Use: "delete ID...", Short: "Delete nodes", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verb := pool.VerbDelete
 			if force {
@@ -201,7 +201,7 @@ func nodeHold(e *env) *cobra.Command {
 	var reason string
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: "hold ID... --reason WHY", Short: "Keep nodes for a human", Args: atLeast(1),
+		Use: "hold ID... --reason WHY", Short: "Keep nodes for a human", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := pool.Command{Verb: pool.VerbHold, Reason: reason}
 			if ttl > 0 {
@@ -217,7 +217,7 @@ func nodeHold(e *env) *cobra.Command {
 
 func nodeUnhold(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "unhold ID...", Short: "End a hold: the node is deleted", Args: atLeast(1),
+		Use: "unhold ID...", Short: "End a hold: the node is deleted", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.each(cmd.Context(), cmd.OutOrStdout(), args, pool.Command{Verb: pool.VerbUnhold})
 		},
