@@ -53,6 +53,7 @@ func (o *slot) stocked() int {
 // can: the one that has the smallest part of its weight, or where the room for
 // each that is there already is the most, so that every provider gets a share.
 func (d *decider) launchAhead(offers []*slot, floor int) bool {
+	d.probeAhead(offers)
 	var best *slot
 	var at *zone
 	var bestRoom int64
@@ -60,7 +61,7 @@ func (d *decider) launchAhead(offers []*slot, floor int) bool {
 		if best != nil && o.slice.priority > best.slice.priority {
 			break
 		}
-		z, room := d.ahead(o)
+		z, room := o.nextAhead()
 		if room > 0 && (best == nil || o.behind(room, best, bestRoom)) {
 			best, at, bestRoom = o, z, room
 		}
@@ -93,29 +94,47 @@ func (o *slot) behind(room int64, other *slot, otherRoom int64) bool {
 	return room*others > otherRoom*have
 }
 
-// ahead returns the zone in which a slot may launch ahead of demand, and its
-// headroom; zero if it may not.
-func (d *decider) ahead(o *slot) (*zone, int64) {
+// probeAhead tries the paused zones of the pools that nodes ahead of demand
+// would be launched in. A probe takes room, so the pool is chosen after it.
+func (d *decider) probeAhead(offers []*slot) {
+	var open *slot
+	for _, o := range offers {
+		if open != nil && o.slice.priority > open.slice.priority {
+			return
+		}
+		for _, z := range o.slice.zones {
+			if o.mayGoAhead() && z.single && o.paused(z) != nil {
+				d.probe(o, z, o.source, nil)
+			}
+		}
+		if _, room := o.nextAhead(); room > 0 {
+			open = o
+		}
+	}
+}
+
+// mayGoAhead tells whether anything of a slot may be launched ahead of demand.
+func (o *slot) mayGoAhead() bool {
 	p := o.slice.prov
-	if o.problem.class != "" || p.reserved != nil || p.contested || p.slotsLeft <= 0 {
+	return o.problem.class == "" && p.reserved == nil && !p.contested && p.slotsLeft > 0
+}
+
+// nextAhead returns the zone in which a slot may launch ahead of demand, and its
+// headroom; zero if it may not.
+func (o *slot) nextAhead() (*zone, int64) {
+	if !o.mayGoAhead() {
 		return nil, 0
 	}
 	var at *zone
 	for _, z := range o.slice.zones {
-		if !z.single {
-			continue
-		}
-		if o.paused(z) != nil {
-			d.probe(o, z, o.source, nil)
-			continue
-		}
-		if at == nil || z.load < at.load {
+		if z.single && o.paused(z) == nil && (at == nil || z.load < at.load) {
 			at = z
 		}
 	}
 	if at == nil {
 		return nil, 0
 	}
+	p := o.slice.prov
 	n := o.slice.headroom(&o.resources)
 	if !o.slice.conf.IgnoreProviderQuota {
 		n = min(n, p.headroom(&o.resources))
