@@ -33,7 +33,9 @@ type slice struct {
 	conf     *pool.Pool
 	priority int
 	zones    []*zone // sorted by name
-	slots    map[string]*slot
+	// only is the one zone that the cloud can choose, if it chooses and has one.
+	only  string
+	slots map[string]*slot
 	// spare is the idle nodes nobody claimed, oldest first, once requests had
 	// their choice; nil before.
 	spare []*pool.Node
@@ -195,11 +197,12 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 	}
 	if len(conf.AZs) == 0 {
 		// The nodes of a set must share a zone; a lone node goes anywhere.
-		apart := len(known) > 1
 		z := s.zone("")
-		z.single, z.set = true, !apart
-		for _, az := range known {
-			if apart {
+		z.single, z.set = true, len(known) <= 1
+		if len(known) == 1 {
+			s.only = known[0]
+		} else {
+			for _, az := range known {
 				s.zone(az).set = true
 			}
 		}
@@ -243,6 +246,15 @@ func (d *decider) equip(o *slot) {
 	case !slices.ContainsFunc(o.slice.zones, func(z *zone) bool { return z.single || z.set }):
 		o.problem = verdict{class: ClassNoZone, text: "none of its availability zones is available"}
 	}
+}
+
+// zoneOf is the zone that a node is in. Where only one can be chosen, it is the
+// same before the cloud says what that is called and after it.
+func (s *slice) zoneOf(n *pool.Node) *zone {
+	if s.only != "" && n.AZ == s.only {
+		return s.zone("")
+	}
+	return s.zone(n.AZ)
 }
 
 func (s *slice) zone(az string) *zone {
@@ -291,7 +303,7 @@ func (d *decider) indexNodes() {
 			d.owned[*n.AllocatedTo] = append(d.owned[*n.AllocatedTo], n)
 		}
 		if s != nil {
-			d.stock(s.zone(n.AZ), n)
+			d.stock(s.zoneOf(n), n)
 		}
 	}
 	for _, p := range d.order {

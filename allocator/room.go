@@ -117,7 +117,7 @@ func (s *slice) idle() []*pool.Node {
 func (d *decider) strike(n *pool.Node) {
 	s := d.slices[[2]string{n.Provider, n.Pool}]
 	isIt := func(other *pool.Node) bool { return other == n }
-	o := s.zone(n.AZ).supply(n.Label)
+	o := s.zoneOf(n).supply(n.Label)
 	o.ready = slices.DeleteFunc(slices.Clone(o.ready), isIt)
 	s.spare = slices.DeleteFunc(slices.Clone(s.spare), isIt)
 	s.freeing = s.freeing.Add(n.Resources)

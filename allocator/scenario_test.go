@@ -14,7 +14,7 @@ func TestScenarios(t *testing.T) {
 	for name, tell := range map[string]func(t *testing.T) *world{
 		"serve": tellServe, "late-binding": tellLateBinding, "accept": tellAccept, "release": tellRelease,
 		"hold": tellHold, "death": tellDeath, "hopeless": tellHopeless, "lifetime": tellLifetime, "quota": tellQuota,
-		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "breaker": tellBreaker,
+		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "zone-unnamed": tellZoneUnnamed, "breaker": tellBreaker,
 		"min-ready": tellMinReady, "room": tellRoom, "starvation": tellStarvation, "commands": tellCommands,
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
 		"freeze": tellFreeze, "alike": tellAlike,
@@ -223,6 +223,22 @@ func tellZonesGone(t *testing.T) *world {
 	w.pass("nothing is launched where no zone of the pool is there any more")
 	w.quota("east", pool.NoLimits()).Zones = []string{"az1", "az2"}
 	w.pass("until one is back")
+	return w
+}
+
+// tellZoneUnnamed is a cloud with one zone, which nodes learn the name of when
+// they are ready.
+func tellZoneUnnamed(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", nil))
+	w.quota("east", pool.NoLimits()).Zones = []string{"nova"}
+	w.request("set", "small small small")
+	w.pass("a set is launched")
+	for _, id := range []pool.NodeID{"n001", "n002", "n003"} {
+		w.boot(id)
+		w.nodes[id].AZ = "nova"
+		w.pass("one after the other is ready, and no more are launched")
+	}
 	return w
 }
 
