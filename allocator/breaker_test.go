@@ -1,6 +1,8 @@
 package allocator
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -60,5 +62,36 @@ func TestBreakersOpenAndClose(t *testing.T) {
 				t.Errorf("a pause of %s, want %s", pause, c.pause)
 			}
 		})
+	}
+}
+
+// Dead nodes are remembered for an hour, but no more of them than every decision
+// can look at.
+func TestForgetsTheOldestOfManyDead(t *testing.T) {
+	s := &pool.Snapshot{}
+	for i := range tombstonesMax + 3 {
+		n := launched(time.Duration(i)*time.Millisecond, "az1", "", "")
+		n.ID, n.State = pool.NodeID(strconv.Itoa(i)), pool.NodeDeleted
+		s.Nodes = append(s.Nodes, n)
+	}
+	forgotten := func(now time.Time) []string {
+		var ids []string
+		plan := Decide(s, &pool.Catalog{}, now)
+		for i := range plan.Decisions {
+			for _, c := range plan.Decisions[i].Write.Nodes {
+				ids = append(ids, string(c.Before.ID))
+			}
+		}
+		return ids
+	}
+	if got := forgotten(start.Add(time.Minute)); !slices.Equal(got, []string{"0", "1", "2"}) {
+		t.Errorf("forgot %v, want the three oldest", got)
+	}
+	s.Nodes = s.Nodes[3:]
+	if got := forgotten(start.Add(time.Minute)); len(got) > 0 {
+		t.Errorf("forgot %v of as many as may be remembered", got)
+	}
+	if got := forgotten(start.Add(tombstoneAge + time.Minute)); len(got) != tombstonesMax {
+		t.Errorf("forgot %d of %d that are too old", len(got), tombstonesMax)
 	}
 }

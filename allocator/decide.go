@@ -16,8 +16,10 @@ const (
 	patience = 5 * time.Minute
 	// reasonsEvery bounds how often the reasons of one request are rewritten.
 	reasonsEvery = 10 * time.Second
-	// tombstoneAge is how long a deleted node is remembered.
-	tombstoneAge = time.Hour
+	// tombstoneAge is how long a deleted node is remembered, tombstonesMax how
+	// many are: every decision looks at them.
+	tombstoneAge  = time.Hour
+	tombstonesMax = 10_000
 )
 
 // The classes of reasons.

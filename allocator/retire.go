@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"poold/pool"
@@ -10,7 +12,7 @@ import (
 // retire ends what has had its time: holds, idle nodes that are too old or
 // that nobody offers any more, and the memory of dead ones.
 func (d *decider) retire() {
-	var forgotten []pool.Change[pool.Node]
+	var dead []*pool.Node
 	for _, n := range d.snap.Nodes {
 		if d.taken[n] {
 			continue
@@ -23,20 +25,35 @@ func (d *decider) retire() {
 				d.retireIdle(n)
 			}
 		case pool.NodeDeleted:
-			if gone := n.Since.Add(tombstoneAge); d.now.Before(gone) {
-				d.wake(gone)
-			} else {
-				forgotten = append(forgotten, pool.Remove(n))
-			}
+			dead = append(dead, n)
 		case pool.NodeInUse:
 			d.retireInUse(n)
 		case pool.NodeBuilding, pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
 		}
 	}
+	d.forget(dead)
+}
+
+// forget removes the records of dead nodes that are too old, or too many.
+func (d *decider) forget(dead []*pool.Node) {
+	surplus := len(dead) - tombstonesMax
+	if surplus > 0 {
+		slices.SortFunc(dead, func(a, b *pool.Node) int {
+			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+		})
+	}
+	var forgotten []pool.Change[pool.Node]
+	for i, n := range dead {
+		if gone := n.Since.Add(tombstoneAge); i >= surplus && d.now.Before(gone) {
+			d.wake(gone)
+		} else {
+			forgotten = append(forgotten, pool.Remove(n))
+		}
+	}
 	chunks(forgotten, func(some []pool.Change[pool.Node]) {
 		d.decide(Decision{
 			Operation: OpForget, Subject: fmt.Sprintf("%d nodes", len(some)),
-			Reason: "deleted more than " + tombstoneAge.String() + " ago",
+			Reason: fmt.Sprintf("deleted more than %s ago, or %d others were since", tombstoneAge, tombstonesMax),
 			Write:  pool.Write{By: pool.Allocator, Nodes: some},
 		})
 	})
