@@ -51,6 +51,9 @@ type Env struct {
 	// Tags says that instances can have tags, and Volumes that they can boot
 	// from volumes.
 	Tags, Volumes bool
+	// Networks says that there are several networks, so that the cloud chooses
+	// none by itself.
+	Networks bool
 	// Look says what the cloud made an instance with.
 	Look func(id string) Made
 	// DropKeyPair deletes a key pair, if it is there.

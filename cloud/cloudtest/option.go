@@ -96,7 +96,7 @@ func rareOptions() []option {
 		},
 		{
 			name: "tags, and the cloud's own network",
-			able: func(s *subject) bool { return s.Tags },
+			able: func(s *subject) bool { return s.Tags && !s.Networks },
 			ask: func(_ *subject, spec *cloud.BatchSpec) {
 				spec.Tags, spec.Networks = []string{"ci"}, nil
 			},

@@ -62,13 +62,13 @@ func TestLabConformance(t *testing.T) {
 	cloudtest.Run(t, func(t *testing.T) cloudtest.Env { t.Helper(); return labEnv(t, "ci-r2", "RegionTwo") })
 }
 
-// Only the first region has volumes.
+// Only the first region has volumes, and two networks once real guests run.
 func TestLabOptions(t *testing.T) {
 	inLab(t)
 	cloudtest.RunOptions(t, func(t *testing.T) cloudtest.Env {
 		t.Helper()
 		e := labEnv(t, "ci-r1", "RegionOne")
-		e.Volumes = true
+		e.Volumes, e.Networks = true, true
 		return e
 	})
 }
