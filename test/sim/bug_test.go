@@ -165,13 +165,16 @@ func usedIsReady(txn *kv.Txn) {
 
 func blindSweep(_ *site, l *cloud.Listing) { l.Instances = nil }
 
-// allOurs finds our mark on everything that is in a cloud.
+// allOurs finds on everything that is in a cloud the mark of one of ours, and its
+// age: less would make the sweep doubt its own records.
 func allOurs(s *site, l *cloud.Listing) {
+	if len(l.Instances) == 0 {
+		return
+	}
+	like := l.Instances[0]
 	for i := range s.foreign {
-		l.Instances = append(l.Instances, cloud.Instance{
-			ID: s.foreign[i], Name: "p123456789", Status: cloud.StatusActive, Created: s.w.start,
-			Mark: cloud.Mark{Installation: installation, Provider: s.conf.Name},
-		})
+		like.ID, like.Name = s.foreign[i], "p123456789"
+		l.Instances = append(l.Instances, like)
 	}
 }
 

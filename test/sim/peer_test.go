@@ -205,6 +205,9 @@ type probe struct {
 	counted int64
 	snap    *pool.Snapshot
 	booked  map[string]pool.Resources
+	// launched are the new nodes that are booked: a write that lost a race is
+	// tried again in parts.
+	launched map[pool.NodeID]bool
 }
 
 // Snapshot implements allocator.Store.
@@ -213,7 +216,7 @@ func (p *probe) Snapshot() *pool.Snapshot {
 	p.w.judge.mu.Lock()
 	defer p.w.judge.mu.Unlock()
 	if s.Revision >= p.written {
-		p.snap, p.booked = s, nil
+		p.snap, p.booked, p.launched = s, nil, nil
 		if s.Revision > p.counted {
 			p.counted = s.Revision
 			p.w.judge.decision(s)
@@ -248,13 +251,14 @@ func (p *probe) judge(write *pool.Write) {
 	p.w.judge.mu.Lock()
 	defer p.w.judge.mu.Unlock()
 	for _, c := range write.Nodes {
-		if c.Before != nil {
+		if c.Before != nil || p.launched[c.After.ID] {
 			continue
 		}
 		if p.booked == nil {
-			p.booked = booked(p.snap)
+			p.booked, p.launched = booked(p.snap), map[pool.NodeID]bool{}
 		}
 		n := c.After
+		p.launched[n.ID] = true
 		at := n.Provider + "/" + n.Pool
 		p.booked[n.Provider] = p.booked[n.Provider].Add(n.Resources)
 		p.booked[at] = p.booked[at].Add(n.Resources)
