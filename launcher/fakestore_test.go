@@ -238,6 +238,13 @@ func (s *fakeStore) freeze(f *pool.Freeze) {
 	s.tell()
 }
 
+// written is how many writes there were.
+func (s *fakeStore) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
 func (s *fakeStore) node(id pool.NodeID) *pool.Node {
 	s.mu.Lock()
 	defer s.mu.Unlock()

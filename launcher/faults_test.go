@@ -264,11 +264,11 @@ func TestSlowWatch(t *testing.T) {
 		if n := w.cloud.called("create"); n != 1 {
 			w.t.Errorf("%d creates", n)
 		}
-		conflicts := w.store.writes
+		conflicts := w.store.written()
 		w.store.move(pool.NodeDeleting, ids(10)...)
 		pass(time.Minute)
 		w.want(pool.NodeDeleted, 10)
-		if n := w.store.writes - conflicts; n > 30 {
+		if n := w.store.written() - conflicts; n > 30 {
 			w.t.Errorf("%d writes to delete 10 nodes", n)
 		}
 		w.end()

@@ -489,9 +489,9 @@ func TestForeignUse(t *testing.T) {
 		if want := (pool.Resources{Instances: 7}); q.Foreign != want {
 			w.t.Errorf("foreign %+v, want %+v", q.Foreign, want)
 		}
-		before := w.store.writes
+		before := w.store.written()
 		pass(time.Hour)
-		if n := w.store.writes - before; n != int(time.Hour/healthEvery) {
+		if n := w.store.written() - before; n != int(time.Hour/healthEvery) {
 			w.t.Errorf("%d writes though nothing changed, want those of the health record alone", n)
 		}
 		w.end()
