@@ -80,6 +80,7 @@ func (d *Driver) Reload(ctx context.Context) (changed bool, err error) {
 	r.done = fingerprint{now.clouds, fresh.settings.tls}
 	old := d.now.Swap(fresh)
 	d.memory.forget()
+	old.keystone.replace()
 	old.close()
 	return true, nil
 }

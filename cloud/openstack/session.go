@@ -2,6 +2,7 @@ package openstack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -50,12 +51,16 @@ type keystone struct {
 	stale    bool
 	timer    *time.Timer
 	renewing *renewal
-	closed   bool
+	// closed forgets every session; replaced makes no more of them either.
+	closed, replaced bool
 	// version is that of the identity API, once the cloud was asked for it.
 	version cloudsyaml.Version
 	// project is that of the last token.
 	project string
 }
+
+// errReplaced says that a reload has brought other credentials.
+var errReplaced = errors.New("these credentials were replaced")
 
 // renewal is one authentication that others wait for.
 type renewal struct {
@@ -110,6 +115,13 @@ func (k *keystone) join(refused *session) (r *renewal, mine bool, good *session)
 	if k.renewing != nil {
 		return k.renewing, false, good
 	}
+	if k.replaced {
+		// The credentials are perhaps not good any more, and too many tries of
+		// such lock a user out.
+		r = &renewal{done: make(chan struct{}), err: &cloud.Error{Kind: cloud.Unauthorized, Op: "authenticate", Err: errReplaced}}
+		close(r.done)
+		return r, false, good
+	}
 	k.renewing = &renewal{done: make(chan struct{})}
 	return k.renewing, true, good
 }
@@ -128,6 +140,14 @@ func (k *keystone) knownProject() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.project
+}
+
+// replace closes for good: other credentials are used from now on.
+func (k *keystone) replace() {
+	k.mu.Lock()
+	k.replaced = true
+	k.mu.Unlock()
+	k.close()
 }
 
 // close forgets the session.
