@@ -259,8 +259,8 @@ func forgetTokens(t *testing.T) {
 // runs at that time.
 func TestNovaKilled(t *testing.T) {
 	s := start(t, provider("r1", nil, pool("main", nil, label("small", nil))))
-	s.ask(t, "small").served(t)
-	var asked []*request
+	asked := []*request{s.ask(t, "small")}
+	asked[0].served(t)
 	for range 5 {
 		asked = append(asked, s.ask(t, "small"))
 	}
@@ -278,6 +278,7 @@ func TestNovaKilled(t *testing.T) {
 	openstack(t, "up")
 	for _, r := range asked {
 		r.served(t)
+		r.release(t)
 	}
 	s.expectFailures(t, "transient", "ambiguous", "never-seen", "unclassified")
 	s.retireAfterFailures(t)
