@@ -263,7 +263,8 @@ func (p *probe) judge(write *pool.Write) {
 		p.booked[n.Provider] = p.booked[n.Provider].Add(n.Resources)
 		p.booked[at] = p.booked[at].Add(n.Resources)
 		conf := p.w.catalog.Provider(n.Provider).Pool(n.Pool)
-		if over := conf.Limits.Short(pool.Resources{}, p.booked[at]); over != "" {
+		// What a node does not need may be short: a quota can sink below its use.
+		if over := conf.Limits.Short(p.booked[at].Sub(n.Resources), n.Resources); over != "" {
 			p.w.judge.broken("I5", "pool %s: %s of %+v with %+v booked", at, over, conf.Limits, p.booked[at])
 		}
 		q := p.snap.Quota(n.Provider)
@@ -275,7 +276,7 @@ func (p *probe) judge(write *pool.Write) {
 			if l == nil {
 				continue
 			}
-			if over := l.Short(q.Foreign, p.booked[n.Provider]); over != "" {
+			if over := l.Short(q.Foreign.Add(p.booked[n.Provider]).Sub(n.Resources), n.Resources); over != "" {
 				p.w.judge.broken("I5", "%s: %s of %+v with %+v of others and %+v booked", n.Provider, over, *l, q.Foreign, p.booked[n.Provider])
 			}
 		}
