@@ -16,9 +16,9 @@ const (
 	// burstMax.
 	burstTime = 500 * time.Millisecond
 	burstMax  = 5
-	// A refusal leaves slowdownMost of a rate that was still growing, and
-	// slowdownFull of the configured one, which somebody had a reason for. Of a
-	// rate that was learned it leaves slowdownLeast; if it was refused within
+	// A refusal leaves slowdownMost of a rate that was still growing, as far as
+	// it was used, and slowdownFull of the configured one, which somebody had a
+	// reason for. Of a rate that was learned it leaves slowdownLeast; if it was refused within
 	// seenTime, slowdownSeen of what was seen to pass, if that is in between.
 	slowdownMost, slowdownLeast, slowdownFull, slowdownSeen = 0.5, 0.8, 0.95, 0.9
 
@@ -30,6 +30,8 @@ const (
 	// defaultPause is how long to stop when the cloud refused a call without
 	// saying for how long. It doubles while nothing passes, up to patientPause.
 	defaultPause, patientPause = time.Second, time.Minute
+	// longestGap is the most that a time without calls counts for.
+	longestGap = time.Second
 	// longestPause bounds what a cloud may ask for: a broken header must not
 	// stop a provider for a day.
 	longestPause = 10 * time.Minute
@@ -55,6 +57,9 @@ type bucket struct {
 	passed      int
 	ownPause    time.Duration
 	pausedUntil time.Time
+	// passedAt is when a call passed last, gap the time between two lately.
+	passedAt time.Time
+	gap      time.Duration
 }
 
 // newBucket makes an empty bucket. An interval of 0 does not limit.
@@ -63,7 +68,7 @@ func newBucket(interval time.Duration, now time.Time) *bucket {
 	if interval > 0 {
 		full = rate.Every(interval)
 	}
-	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, slowedAt: now}
+	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, slowedAt: now, gap: longestGap}
 	b.set(now, min(full, cautious))
 	return b
 }
@@ -110,6 +115,8 @@ func (b *bucket) choosePause(now time.Time, asked time.Duration) time.Duration {
 
 // pass learns from a call that the cloud took.
 func (b *bucket) pass(now time.Time) {
+	b.gap += (min(now.Sub(b.passedAt), longestGap) - b.gap) / 4
+	b.passedAt = now
 	b.passed++
 	b.ownPause = 0
 	switch {
@@ -134,7 +141,8 @@ func (b *bucket) refuse(now, sent time.Time) {
 	left := slowdownLeast * used
 	switch {
 	case b.refused == 0 && b.rate < b.full:
-		left = slowdownMost * used
+		// What passed when calls came slower than they might proved nothing.
+		left = slowdownMost * min(used, max(cautious, b.usage()))
 	case b.refused == 0:
 		left = slowdownFull * used
 	case since < seenTime:
@@ -143,6 +151,14 @@ func (b *bucket) refuse(now, sent time.Time) {
 	}
 	b.refused, b.slowedAt, b.passed = used, now, 0
 	b.set(now, max(min(slowest, b.full), left))
+}
+
+// usage is how many calls a second passed lately.
+func (b *bucket) usage() rate.Limit {
+	if b.gap <= 0 {
+		return boundless
+	}
+	return rate.Every(b.gap)
 }
 
 // relearn takes over a rate that another bucket learned.

@@ -87,7 +87,7 @@ func TestBurst(t *testing.T) {
 func TestRefusalsOfOneMomentCountOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for interval, want := range map[time.Duration]rate.Limit{0: 5.5, 100 * time.Millisecond: 9.5} {
+	for interval, want := range map[time.Duration]rate.Limit{0: 5, 100 * time.Millisecond: 9.5} {
 		b := newBucket(interval, now)
 		b.pass(now)
 		for range 20 {
@@ -134,6 +134,25 @@ func TestRelearn(t *testing.T) {
 		b.relearn(now, c.learned)
 		if b.rate != c.want {
 			t.Errorf("learned %v, goes on at %v, want %v", c.learned, b.rate, c.want)
+		}
+	}
+}
+
+// Calls that come slower than they might pass at any rate. So when a burst is
+// refused after them, the rate goes back to what was used, and not to half of
+// what it grew to meanwhile.
+func TestSlowCallsProveNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for pause, want := range map[time.Duration]rate.Limit{200 * time.Millisecond: cautious / 2, 5 * time.Millisecond: 55} {
+		b, at := newBucket(0, now), now
+		for range 100 {
+			at = at.Add(pause)
+			b.pass(at)
+		}
+		b.refuse(at, at)
+		if b.rate != want {
+			t.Errorf("refused after 100 calls with pauses of %v: the rate is %v, want %v", pause, b.rate, want)
 		}
 	}
 }
