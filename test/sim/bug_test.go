@@ -156,6 +156,7 @@ func revealEarly(write *pool.Write) {
 
 // usedIsReady writes ready where used is meant, past the store's own checks.
 func usedIsReady(txn *kv.Txn) {
+	txn.Then = slices.Clone(txn.Then) // it may be sent again
 	for i, op := range txn.Then {
 		if strings.Contains(op.Key, "/nodes/") {
 			txn.Then[i].Value = []byte(strings.Replace(string(op.Value), `"state":"used","since"`, `"state":"ready","since"`, 1))
