@@ -51,6 +51,9 @@ type Config struct {
 	// Build is the time from the request until a server is active, Boot from
 	// there until it answers, Delete from the request until it is gone.
 	Build, Boot, Delete Dist
+	// Settle is the time from when a server answers until its key pair lets
+	// clients in and its console says "cloud-init finished".
+	Settle Dist
 	// Latency is added to every answer, after the call took effect.
 	Latency Dist
 	// Quota bounds instances, cores, RAM, floating IPs and ports; the zero

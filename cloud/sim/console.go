@@ -16,9 +16,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostKeys makes the private host keys of a server. They are not kept: they
-// follow from its id.
-func (c *Cloud) hostKeys(id string) ([]ssh.Signer, error) {
+// hostKeys makes the private host keys of a server that were changed so often.
+// They are not kept: they follow from its id.
+func (c *Cloud) hostKeys(id string, rekeyed int) ([]ssh.Signer, error) {
+	if rekeyed > 0 {
+		id = fmt.Sprintf("%s/%d", id, rekeyed)
+	}
 	seed := sha256.Sum256(append(c.secret[:], id...))
 	scalar := sha256.Sum256(seed[:])
 	scalar[0] &= 0x7f // below the order of the curve, whatever the hash is
@@ -36,18 +39,23 @@ func (c *Cloud) hostKeys(id string) ([]ssh.Signer, error) {
 }
 
 // HostKeys returns the public host keys of a server, each as "type base64",
-// sorted. They are the same for all its life.
+// sorted. They are the same for all its life, unless they are changed.
 func (c *Cloud) HostKeys(id string) ([]string, error) {
-	signers, err := c.hostKeys(id)
+	signers, err := c.hostKeys(id, c.rekeyed(id))
 	if err != nil {
 		return nil, err
 	}
+	return publicKeys(signers), nil
+}
+
+// publicKeys are the public halves as "type base64", sorted.
+func publicKeys(signers []ssh.Signer) []string {
 	keys := make([]string, len(signers))
 	for i, s := range signers {
 		keys[i] = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey())))
 	}
 	slices.Sort(keys)
-	return keys, nil
+	return keys
 }
 
 // Console returns the last lines of what a server printed; all of them if
@@ -64,15 +72,18 @@ func (c *Cloud) Console(now time.Time, id string, lines int) (string, error) {
 	}
 	out := []string{"[    0.000000] Linux version 6.1.0-sim", "[    1.000000] Freeing unused kernel memory"}
 	if !s.booted.IsZero() {
-		keys, err := c.HostKeys(id)
+		signers, err := c.hostKeys(id, s.rekeyed)
 		if err != nil {
 			return "", err
 		}
 		out = append(out, "-----BEGIN SSH HOST KEY KEYS-----")
-		for _, k := range keys {
+		for _, k := range publicKeys(signers) {
 			out = append(out, k+" root@"+s.name)
 		}
 		out = append(out, "-----END SSH HOST KEY KEYS-----", s.name+" login: ")
+		if !now.Before(s.settled) {
+			out = append(out, "cloud-init finished")
+		}
 	}
 	if lines > 0 && lines < len(out) {
 		out = out[len(out)-lines:]

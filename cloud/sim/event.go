@@ -78,7 +78,7 @@ func (c *Cloud) happen(e event) {
 		c.built(s)
 	case eventBooted:
 		if s.gone.IsZero() {
-			s.booted = e.at
+			s.booted, s.settled = e.at, e.at.Add(c.cfg.Settle.sample(c.rng))
 			c.reachable(s)
 		}
 	case eventGone:

@@ -72,6 +72,11 @@ type server struct {
 
 	created, active, failed, booted time.Time
 	asked, gone                     time.Time
+	// settled is when logins are let in.
+	settled time.Time
+	// rekeyed is how often its host keys were changed; ran what was run on it.
+	rekeyed int
+	ran     []Ran
 }
 
 // plan is the fate that was chosen for a server when it was made.

@@ -12,13 +12,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// handshakeLimit bounds how long a client may take to log in, which it never
-// can.
+// handshakeLimit bounds how long a client may take to log in.
 const handshakeLimit = 30 * time.Second
 
 // SSHD lets the booted servers of a cloud answer SSH, each at its own
-// addresses, which must be loopback ones, with its own host keys. Nobody can
-// log in. A server that has not booted, or is gone, refuses connections.
+// addresses, which must be loopback ones, with its own host keys. Whoever has
+// the key of a server's key pair can log in once the server has settled, and
+// run the few commands that [Cloud.Ran] tells of. A server that has not
+// booted, or is gone, refuses connections.
 type SSHD struct {
 	cloud *Cloud
 	now   func() time.Time
@@ -86,10 +87,6 @@ func (d *SSHD) answer(ctx context.Context, id string, addrs []netip.Addr) error 
 		lines = map[netip.Addr]*line{}
 		d.lines[id] = lines
 	}
-	keys, err := d.cloud.hostKeys(id)
-	if err != nil {
-		return err
-	}
 	for _, addr := range addrs {
 		if lines[addr] != nil {
 			continue
@@ -104,7 +101,9 @@ func (d *SSHD) answer(ctx context.Context, id string, addrs []netip.Addr) error 
 		if err != nil {
 			return fmt.Errorf("answer SSH: %w", err)
 		}
-		lines[addr] = newLine(l, keys)
+		lines[addr] = newLine(l, func() (*ssh.ServerConfig, error) { return d.config(id) }, func(conn *ssh.ServerConn, channels <-chan ssh.NewChannel) {
+			d.session(id, conn, channels)
+		})
 		d.wg.Go(lines[addr].serve)
 	}
 	return nil
@@ -127,10 +126,32 @@ func (d *SSHD) hangUp(id string, but []netip.Addr) {
 	}
 }
 
+// config is how a server lets clients in now.
+func (d *SSHD) config(id string) (*ssh.ServerConfig, error) {
+	signers, err := d.cloud.hostKeys(id, d.cloud.rekeyed(id))
+	if err != nil {
+		return nil, err
+	}
+	config := &ssh.ServerConfig{
+		ServerVersion: "SSH-2.0-OpenSSH_9.6",
+		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			if !d.cloud.admits(id, key, d.now()) {
+				return nil, errNotAdmitted
+			}
+			return &ssh.Permissions{}, nil
+		},
+	}
+	for _, s := range signers {
+		config.AddHostKey(s)
+	}
+	return config, nil
+}
+
 // line is an address at which a server answers.
 type line struct {
 	listener net.Listener
-	config   *ssh.ServerConfig
+	config   func() (*ssh.ServerConfig, error)
+	session  func(conn *ssh.ServerConn, channels <-chan ssh.NewChannel)
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -138,19 +159,12 @@ type line struct {
 	wg     sync.WaitGroup
 }
 
-var errNobody = errors.New("nobody can log in here")
+var errNotAdmitted = errors.New("the key lets nobody in here")
 
-func newLine(l net.Listener, keys []ssh.Signer) *line {
-	config := &ssh.ServerConfig{
-		ServerVersion: "SSH-2.0-OpenSSH_9.6",
-		PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
-			return nil, errNobody
-		},
-	}
-	for _, k := range keys {
-		config.AddHostKey(k)
-	}
-	return &line{listener: l, config: config, conns: map[net.Conn]bool{}}
+func newLine(
+	l net.Listener, config func() (*ssh.ServerConfig, error), session func(*ssh.ServerConn, <-chan ssh.NewChannel),
+) *line {
+	return &line{listener: l, config: config, session: session, conns: map[net.Conn]bool{}}
 }
 
 // serve takes connections until the line is closed.
@@ -173,7 +187,7 @@ func (l *line) serve() {
 	}
 }
 
-// talk does the key exchange and refuses the client.
+// talk does the key exchange and lets the client in, or refuses it.
 func (l *line) talk(conn net.Conn) {
 	defer func() {
 		l.mu.Lock()
@@ -184,8 +198,17 @@ func (l *line) talk(conn net.Conn) {
 	// The kernel's clock, not the cloud's, which may stand still.
 	timer := time.AfterFunc(handshakeLimit, func() { _ = conn.Close() })
 	defer timer.Stop()
-	// It always fails, as nobody can log in; the client knows the keys by then.
-	_, _, _, _ = ssh.NewServerConn(conn, l.config) //nolint:dogsled // see above
+	config, err := l.config()
+	if err != nil {
+		return
+	}
+	client, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return // refused, or it only wanted to know the keys
+	}
+	timer.Stop()
+	go ssh.DiscardRequests(requests)
+	l.session(client, channels)
 }
 
 func (l *line) close() {
