@@ -45,7 +45,9 @@ func (c *checker) checkProvider(p *provider) {
 	for i := range p.pools {
 		c.unique("label", collect(p.pools[i].labels, func(l *poolLabel) value[string] { return l.name }))
 		for j := range p.pools[i].labels {
-			c.checkPoolLabel(p, &p.pools[i].labels[j])
+			l := &p.pools[i].labels[j]
+			c.checkPoolLabel(p, l)
+			c.checkReady(p, &p.pools[i], l)
 		}
 	}
 }

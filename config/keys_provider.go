@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -57,6 +58,9 @@ type poolLabel struct {
 	hostKeyChecking            value[bool]
 	properties, dynamic, hints value[[]entry]
 	networks, tags             value[[]value[string]]
+
+	readyCommand, readyKeyFile, readyConsole value[string]
+	readyTimeout                             value[time.Duration]
 }
 
 const openstack = "openstack"
@@ -252,9 +256,9 @@ func poolKeys() table[providerPool] {
 func poolLabelKeys() table[poolLabel] {
 	return table[poolLabel]{
 		title:  "providers[].pools[].labels[]",
-		about:  "Exactly one of `diskimage` and `cloud-image`, at least one of `flavor-name` and `min-ram`, and at most one of `key-name` and `public-key`.",
+		about:  "Exactly one of `diskimage` and `cloud-image`, at least one of `flavor-name` and `min-ram`, at most one of `key-name` and `public-key`, and at most one of `ready-command` and `ready-console`.",
 		fresh:  func() poolLabel { return poolLabel{volumeGB: preset(int64(50))} },
-		fields: append(poolLabelSources(), poolLabelServers()...),
+		fields: slices.Concat(poolLabelSources(), poolLabelServers(), poolLabelReady()),
 	}
 }
 
@@ -308,5 +312,24 @@ func poolLabelServers() []field[poolLabel] {
 			"The networks of servers, instead of those of the pool."),
 		tristate("host-key-checking", func(l *poolLabel) *value[bool] { return &l.hostKeyChecking },
 			"As in the pool, for this label alone; as the pool says unless it is given."),
+	}
+}
+
+// poolLabelReady are what says that a node is ready.
+func poolLabelReady() []field[poolLabel] {
+	return []field[poolLabel]{
+		text("ready-command", func(l *poolLabel) *value[string] { return &l.readyCommand },
+			"A command that is run over SSH on a node that is reachable, as the `username` of its image and against the host keys that were read. "+
+				"The node is ready if it ends with exit status 0, and failed with any other; "+
+				"the end of what it printed is kept then. A connection that is refused or lost is tried again, "+
+				"and whoever takes over from a peer that died runs it again: it may run more than once."),
+		text("ready-key-file", func(l *poolLabel) *value[string] { return &l.readyKeyFile },
+			"The file of the private key that logs in for `ready-command`, without a passphrase; on every peer that launches."),
+		text("ready-console", func(l *poolLabel) *value[string] { return &l.readyConsole },
+			"A regular expression (RE2); a node is ready once the last 1000 lines of its console match it. "+
+				"They are asked for every 5 seconds, which is an API call each. The end of the console is kept if it never does."),
+		seconds("ready-timeout", 1, func(l *poolLabel) *value[time.Duration] { return &l.readyTimeout },
+			"How long `ready-command` or `ready-console` may take from when the host keys are read, beside the `boot-timeout` of the provider and within its `launch-timeout`. "+
+				"Without it, both together have the `boot-timeout`.").silent(),
 	}
 }

@@ -266,6 +266,8 @@ func (l *poolLabel) resolve(in *providerPool) pool.LabelSpec {
 		DynamicProperties: merged(l.dynamic),
 		ServerGroup:       l.serverGroup.v, SchedulerHints: merged(l.hints),
 		Networks: texts(in.networks), HostKeyChecking: in.hostKeyChecking.v,
+		ReadyCommand: l.readyCommand.v, ReadyKeyFile: l.readyKeyFile.v,
+		ReadyConsole: l.readyConsole.v, ReadyTimeout: l.readyTimeout.v,
 	}
 	if l.bootFromVolume.v {
 		out.VolumeGB = l.volumeGB.v

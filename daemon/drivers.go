@@ -105,7 +105,7 @@ func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 	return duty{key: key, provider: p.Name, run: func(ctx context.Context, records *store.Owned) error {
 		reach.gate.TakeOver(records)
 		l, err := launcher.New(launcher.Config{
-			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver, Reach: launcher.NewReach(),
+			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver,
 			Random: rand.Reader, Log: d.log,
 			Registerer: d.registry.duty(key),
 		})

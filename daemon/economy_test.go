@@ -53,9 +53,15 @@ type economy struct {
 
 func newEconomy(t *testing.T, floating string) *economy {
 	t.Helper()
-	e := &economy{t: t, cloud: sim.New(sim.Config{
+	return runOver(t, sim.Config{
 		Images: []string{"noble"}, Floating: netip.MustParsePrefix("203.0.113.0/24"),
-	}, time.Now())}
+	}, fmt.Sprintf(economyConfig, floating, economyKey))
+}
+
+// runOver runs a poold with a configuration over a simulated OpenStack.
+func runOver(t *testing.T, simulated sim.Config, text string) *economy {
+	t.Helper()
+	e := &economy{t: t, cloud: sim.New(simulated, time.Now())}
 	server := httptest.NewServer(openstackapi.New(time.Now, e.cloud))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
@@ -66,7 +72,7 @@ func newEconomy(t *testing.T, floating string) *economy {
 	}
 	t.Setenv("OS_CLIENT_CONFIG_FILE", clouds)
 	cfg, _, err := config.Parse(config.Input{
-		Main: config.Source{Name: "nodepool.yaml", Data: fmt.Appendf(nil, economyConfig, floating, economyKey)},
+		Main: config.Source{Name: "nodepool.yaml", Data: []byte(text)},
 	})
 	if err != nil {
 		t.Fatal(err)

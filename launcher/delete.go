@@ -164,7 +164,7 @@ func (r *run) startFail(ctx context.Context, f failing, now time.Time) {
 	f.t.busy = true
 	r.running.evidence++
 	r.spawn(ctx, func(ctx context.Context) effect {
-		settled := r.settled(r.fail(ctx, n, inst, failing{kind: f.kind, reason: f.reason}, now))
+		settled := r.settled(r.fail(ctx, n, inst, failing{kind: f.kind, reason: f.reason, output: f.output}, now))
 		return func(r *run, end time.Time) {
 			r.running.evidence--
 			settled(r, end)
@@ -198,7 +198,10 @@ func (l *Launcher) fail(ctx context.Context, n *pool.Node, inst cloud.Instance, 
 	if inst.HostID != "" {
 		after.HostID = inst.HostID
 	}
-	after.Evidence = l.evidence(ctx, n, inst.ID)
+	after.Evidence = clip(f.output, evidenceBytes)
+	if after.Evidence == "" {
+		after.Evidence = l.evidence(ctx, n, inst.ID)
+	}
 	return l.commitNodes(ctx, []pool.Change[pool.Node]{pool.Update(n, after)})
 }
 

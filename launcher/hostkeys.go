@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -37,34 +38,46 @@ func hostKeyTypes() [][]string {
 	}
 }
 
-// NewReach returns the default way to reach an instance: a TCP connection, and
-// for SSH one key exchange for each kind of host key.
-func NewReach() Reach {
-	slots := semaphore.NewWeighted(attemptsMax)
-	return func(ctx context.Context, t Target) ([]string, error) {
-		a := attempt{slots: slots, address: net.JoinHostPort(t.IP, strconv.Itoa(t.Port))}
-		if t.Type != "ssh" && t.Type != "network_cli" && t.Type != "" {
-			return nil, a.persist(ctx, a.connect)
-		}
-		var keys []string
-		for _, algorithms := range hostKeyTypes() {
-			err := a.persist(ctx, func(ctx context.Context) error {
-				key, err := a.hostKey(ctx, algorithms)
-				if key != "" {
-					keys = append(keys, key)
-				}
-				return err
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		if len(keys) == 0 {
-			return nil, errors.New("the SSH server has no host key of a known kind")
-		}
-		slices.Sort(keys)
-		return keys, nil
+// dialer is how nodes are talked to by default.
+type dialer struct {
+	// slots are shared by all attempts to connect, commands by what runs on
+	// nodes once connected.
+	slots, commands *semaphore.Weighted
+}
+
+func newDialer() *dialer {
+	return &dialer{slots: semaphore.NewWeighted(attemptsMax), commands: semaphore.NewWeighted(commandsMax)}
+}
+
+func (d *dialer) attempt(t Target) attempt {
+	return attempt{slots: d.slots, address: net.JoinHostPort(t.IP, strconv.Itoa(t.Port))}
+}
+
+// reach is the default [Reach]: a TCP connection, and for SSH one key exchange
+// for each kind of host key.
+func (d *dialer) reach(ctx context.Context, t Target) ([]string, error) {
+	a := d.attempt(t)
+	if t.Type != "ssh" && t.Type != "network_cli" && t.Type != "" {
+		return nil, a.persist(ctx, a.connect)
 	}
+	var keys []string
+	for _, algorithms := range hostKeyTypes() {
+		err := a.persist(ctx, func(ctx context.Context) error {
+			key, err := a.hostKey(ctx, algorithms)
+			if key != "" {
+				keys = append(keys, key)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the SSH server has no host key of a known kind")
+	}
+	slices.Sort(keys)
+	return keys, nil
 }
 
 // attempt is how one target is tried.
@@ -131,15 +144,13 @@ func (a attempt) hostKey(ctx context.Context, algorithms []string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	// What closing says does not matter: the key was seen or it was not.
-	hangUp := func() { _ = conn.Close() }
-	defer hangUp()
-	defer context.AfterFunc(ctx, hangUp)()
+	defer hangUp(conn)
+	defer context.AfterFunc(ctx, func() { hangUp(conn) })()
 	var key string
 	config := &ssh.ClientConfig{
 		User: "poold", HostKeyAlgorithms: algorithms, Timeout: attemptTimeout,
 		HostKeyCallback: func(_ string, _ net.Addr, k ssh.PublicKey) error {
-			key = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k)))
+			key = keyLine(k)
 			return errSeen
 		},
 	}
@@ -155,3 +166,10 @@ func (a attempt) hostKey(ctx context.Context, algorithms []string) (string, erro
 	}
 	return "", err
 }
+
+// keyLine is a public key as "type base64".
+func keyLine(k ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k))) }
+
+// hangUp ends what may have ended already. What closing says does not matter:
+// what was wanted was had or it was not.
+func hangUp(c io.Closer) { _ = c.Close() }

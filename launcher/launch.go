@@ -203,9 +203,14 @@ func (l *Launcher) keyName(ls *pool.LabelSpec) string {
 
 // ask brings the key pair of a batch into the cloud, if it is one of ours, and
 // then asks for the instances. An error in the first is never ambiguous, nor a
-// lack of quota: it says nothing about instances.
+// lack of quota: it says nothing about instances. None are asked for that could
+// never be found ready.
 func (l *Launcher) ask(ctx context.Context, n *pool.Node, spec cloud.BatchSpec) error {
-	if key := l.provider.Pool(n.Pool).Label(n.Label).PublicKey; key != "" {
+	ls := l.provider.Pool(n.Pool).Label(n.Label)
+	if err := l.checkable(ls); err != nil {
+		return err
+	}
+	if key := ls.PublicKey; key != "" {
 		if l.keyPairer == nil {
 			return &cloud.Error{Kind: cloud.Invalid, Op: "create key pair", Err: errors.New("the driver can make none")}
 		}

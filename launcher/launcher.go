@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"poold/cloud"
 	"poold/pool"
@@ -28,8 +29,9 @@ type Store interface {
 	Read(ctx context.Context) (*pool.Snapshot, error)
 }
 
-// Config is what a launcher is made of. Reach may be nil for the default, and
-// Registerer may be nil for no metrics; everything else is required. No two
+// Config is what a launcher is made of. Reach and Run may be nil for the
+// defaults, and Registerer may be nil for no metrics; everything else is
+// required. No two
 // launchers may share a registry.
 type Config struct {
 	// Provider is the provider as configured.
@@ -42,6 +44,8 @@ type Config struct {
 	Driver cloud.Driver
 	// Reach waits until an instance answers.
 	Reach Reach
+	// Run runs the ready-command of a label.
+	Run Run
 	// Random is what ids are minted from.
 	Random     io.Reader
 	Log        *zap.Logger
@@ -61,6 +65,8 @@ type Launcher struct {
 	sweeper      cloud.Sweeper   // nil if the driver cannot
 	cleaner      cloud.Cleaner   // nil if the driver cannot
 	reacher      Reach
+	runner       Run
+	consoles     *semaphore.Weighted
 	random       io.Reader
 	log          *zap.Logger
 	metrics      *metrics
@@ -78,7 +84,7 @@ func New(cfg Config) (*Launcher, error) {
 	}
 	l := &Launcher{
 		provider: cfg.Provider, installation: cfg.Installation, store: cfg.Store, driver: cfg.Driver,
-		reacher: cfg.Reach, random: cfg.Random, metrics: newMetrics(cfg.Registerer),
+		reacher: cfg.Reach, runner: cfg.Run, consoles: semaphore.NewWeighted(consolesMax), random: cfg.Random, metrics: newMetrics(cfg.Registerer),
 		log: cfg.Log.With(zap.String("provider", cfg.Provider.Name)),
 	}
 	l.console, _ = cfg.Driver.(cloud.Console)
@@ -87,8 +93,12 @@ func New(cfg Config) (*Launcher, error) {
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
 	l.cleaner, _ = cfg.Driver.(cloud.Cleaner)
+	d := newDialer()
 	if l.reacher == nil {
-		l.reacher = NewReach()
+		l.reacher = d.reach
+	}
+	if l.runner == nil {
+		l.runner = d.run
 	}
 	return l, nil
 }

@@ -65,6 +65,8 @@ type failing struct {
 	t      *track
 	kind   pool.Kind // empty: the instance's fault says
 	reason string
+	// output is what the node itself says about it, "" if it says nothing.
+	output string
 }
 
 // reaching is a node to be reached before its launch takes too long; a zero
@@ -154,10 +156,10 @@ func (v *view) building(t *track, p *plan) {
 		p.fails = append(p.fails, failing{t: t})
 		return
 	case t.arrived != nil:
-		p.move(t, pool.NodeReady, "reachable")
+		p.move(t, pool.NodeReady, t.arrived.story)
 		return
 	case v.overdue(deadline):
-		p.fails = append(p.fails, failing{t, pool.KindTimeout, "not ready within the launch timeout"})
+		p.fails = append(p.fails, failing{t: t, kind: pool.KindTimeout, reason: "not ready within the launch timeout"})
 		return
 	case t.inst.ID == "":
 		v.unseen(t, b, p)
@@ -235,7 +237,7 @@ func standing(t *track, p *plan) {
 	case t.gone:
 		p.fail(t, pool.KindVanished, "vanished in the cloud")
 	case t.inst.Status == cloud.StatusError && !held:
-		p.fails = append(p.fails, failing{t, pool.KindVanished, "broke in the cloud"})
+		p.fails = append(p.fails, failing{t: t, kind: pool.KindVanished, reason: "broke in the cloud"})
 	case t.missing:
 		p.looks = append(p.looks, t)
 	}

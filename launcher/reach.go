@@ -15,8 +15,8 @@ import (
 
 // The causes that end a reach.
 var (
-	errBootTimeout   = errors.New("active but not reachable within the boot timeout")
-	errLaunchTimeout = errors.New("not reachable within the launch timeout")
+	errBootTimeout   = errors.New("not up within the boot timeout")
+	errLaunchTimeout = errors.New("not up within the launch timeout")
 	errNotWanted     = errors.New("not to be reached any more")
 )
 
@@ -68,6 +68,10 @@ type reached struct {
 	ip        string
 	hostKeys  []string
 	err       error
+	// output is what the node said about whether it is ready.
+	output string
+	// story is how it went, for the timeline.
+	story string
 }
 
 // startReach makes a node ready, or fails it. The boot timeout counts from
@@ -78,35 +82,67 @@ func (r *run) startReach(ctx context.Context, e reaching, now time.Time) {
 	t.busy, t.stop = true, func() { stop(errNotWanted) }
 	r.spawn(ctx, func(context.Context) effect {
 		defer stop(nil)
-		bounded, cancel := r.bound(stopCtx, e.deadline)
-		defer cancel()
-		got := r.reach(bounded, n, inst, now)
-		kind := failureOf(bounded, got.err)
-		return func(r *run, end time.Time) {
-			t.busy, t.stop = false, nil
-			r.settled(got.asked)(r, end)
-			switch {
-			case t.node.State != pool.NodeBuilding || t.gone || r.fatal != nil:
-			case got.err == nil:
-				t.arrived = &got
-			case kind != "":
-				r.startFail(ctx, failing{t, kind, got.err.Error()}, end)
+		launch, cancelLaunch := bound(stopCtx, e.deadline)
+		defer cancelLaunch()
+		boot, cancelBoot := r.bootBound(launch)
+		defer cancelBoot()
+		got := r.reach(boot, n, inst, now)
+		kind := failureOf(boot, got.err)
+		got.story = "reachable"
+		if got.err == nil && checks(r.labelSpec(n)) {
+			// The loop has the clock.
+			if !r.deliver(ctx, func(_ *run, at time.Time) { got.story += " after " + since(now, at) }) {
+				return nil
+			}
+			kind = r.confirm(launch, boot, n, inst, &got)
+			return func(r *run, end time.Time) {
+				r.checked(&got, now, end)
+				r.reachEnded(ctx, t, &got, kind, end)
 			}
 		}
+		return func(r *run, end time.Time) { r.reachEnded(ctx, t, &got, kind, end) }
 	})
 }
 
-// bound ends a reach at the earlier of the two time-outs.
-func (l *Launcher) bound(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
-	cancelBoot := func() {}
-	if l.provider.BootTimeout > 0 {
-		ctx, cancelBoot = context.WithTimeoutCause(ctx, l.provider.BootTimeout, errBootTimeout)
+// checked puts on record how long a node took that had more to do than to
+// answer.
+func (*run) checked(got *reached, began, end time.Time) {
+	if got.err == nil {
+		got.story += ", ready after " + since(began, end)
+		return
 	}
+	got.err = fmt.Errorf("%s, failed after %s: %w", got.story, since(began, end), got.err)
+}
+
+func since(began, at time.Time) string { return at.Sub(began).Round(time.Millisecond).String() }
+
+// reachEnded takes over how reaching for an instance ended.
+func (r *run) reachEnded(ctx context.Context, t *track, got *reached, kind pool.Kind, end time.Time) {
+	t.busy, t.stop = false, nil
+	r.settled(got.asked)(r, end)
+	switch {
+	case t.node.State != pool.NodeBuilding || t.gone || r.fatal != nil:
+	case got.err == nil:
+		t.arrived = got
+	case kind != "":
+		r.startFail(ctx, failing{t: t, kind: kind, reason: got.err.Error(), output: got.output}, end)
+	}
+}
+
+// bound ends a launch at its deadline; a zero one is none.
+func bound(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	if deadline.IsZero() {
-		return ctx, cancelBoot
+		return context.WithCancel(ctx)
 	}
-	ctx, cancelLaunch := context.WithDeadlineCause(ctx, deadline, errLaunchTimeout)
-	return ctx, func() { cancelLaunch(); cancelBoot() }
+	return context.WithDeadlineCause(ctx, deadline, errLaunchTimeout)
+}
+
+// bootBound ends a boot that takes too long.
+func (l *Launcher) bootBound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if l.provider.BootTimeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, l.provider.BootTimeout, errBootTimeout)
 }
 
 // failureOf is the kind of failure that a reach ended with, or "" if the node
@@ -116,7 +152,7 @@ func failureOf(ctx context.Context, err error) pool.Kind {
 		return ""
 	}
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errBootTimeout):
+	case errors.Is(cause, errBootTimeout), errors.Is(cause, errReadyTimeout):
 		return pool.KindUnreachable
 	case errors.Is(cause, errLaunchTimeout):
 		return pool.KindTimeout

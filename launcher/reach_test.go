@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -63,9 +62,6 @@ func serveSSH(t *testing.T, hangUps int, signers ...crypto.Signer) (int, []strin
 	return l.Addr().(*net.TCPAddr).Port, keys
 }
 
-// hangUp closes what may be closed already.
-func hangUp(c io.Closer) { _ = c.Close() }
-
 func signers(t *testing.T) (ed, ec, rs crypto.Signer) {
 	t.Helper()
 	_, edKey, err1 := ed25519.GenerateKey(rand.Reader)
@@ -88,7 +84,7 @@ func TestReachReadsHostKeys(t *testing.T) {
 			port, want := serveSSH(t, 2, set...)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			got, err := NewReach()(ctx, Target{IP: "127.0.0.1", Port: port, Type: "ssh"})
+			got, err := newDialer().reach(ctx, Target{IP: "127.0.0.1", Port: port, Type: "ssh"})
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("got %q, %v, want %q", got, err, want)
 			}
@@ -100,7 +96,7 @@ func TestReachReadsHostKeys(t *testing.T) {
 func TestReachConnects(t *testing.T) {
 	t.Parallel()
 	port, _ := serveSSH(t, 1000)
-	keys, err := NewReach()(t.Context(), Target{IP: "127.0.0.1", Port: port, Type: "winrm"})
+	keys, err := newDialer().reach(t.Context(), Target{IP: "127.0.0.1", Port: port, Type: "winrm"})
 	if err != nil || keys != nil {
 		t.Errorf("got %q, %v", keys, err)
 	}
@@ -124,7 +120,7 @@ func TestReachEndsWithItsContext(t *testing.T) {
 	for name, addr := range map[string]net.Addr{"silent": silent.Addr(), "refusing": closed.Addr()} {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errBootTimeout)
 		began := time.Now()
-		_, err := NewReach()(ctx, Target{IP: "127.0.0.1", Port: addr.(*net.TCPAddr).Port, Type: "ssh"})
+		_, err := newDialer().reach(ctx, Target{IP: "127.0.0.1", Port: addr.(*net.TCPAddr).Port, Type: "ssh"})
 		cancel()
 		if !errors.Is(err, errBootTimeout) || time.Since(began) > 5*time.Second {
 			t.Errorf("%s: %v after %v", name, err, time.Since(began))

@@ -300,10 +300,11 @@ func elder(a, b *cloud.Instance) int {
 	return 1
 }
 
-// clip keeps the end of a text within a number of bytes.
+// clip keeps the end of a text within a number of bytes, without what is not
+// text in it.
 func clip(text string, size int) string {
 	if len(text) > size {
 		text = text[len(text)-size:]
 	}
-	return string(slices.DeleteFunc([]rune(text), func(r rune) bool { return r == '\uFFFD' || r == 0 }))
+	return string(slices.DeleteFunc([]rune(text), func(r rune) bool { return !shown(r) }))
 }

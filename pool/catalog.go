@@ -183,6 +183,15 @@ type LabelSpec struct {
 	// HostKeyChecking reads the host keys; without it an active node is
 	// ready.
 	HostKeyChecking bool
+	// ReadyCommand is run on a node that is reachable, logged in with the
+	// private key in ReadyKeyFile; exit status 0 says that it is ready.
+	ReadyCommand, ReadyKeyFile string
+	// ReadyConsole is a regular expression that the console of a node that is
+	// ready matches. At most one of it and ReadyCommand is set.
+	ReadyConsole string
+	// ReadyTimeout bounds the time from reachable to ready; zero is what is
+	// left of the provider's BootTimeout.
+	ReadyTimeout time.Duration
 }
 
 // Image is a recipe that poold builds itself.

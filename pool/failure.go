@@ -41,7 +41,8 @@ const (
 	KindNeverSeen Kind = "never-seen"
 	// KindTimeout is a node that did not become ready in time.
 	KindTimeout Kind = "timeout"
-	// KindUnreachable is a node that is active but does not answer.
+	// KindUnreachable is a node that is active but does not answer, or not as
+	// its label says that a ready one does.
 	KindUnreachable Kind = "unreachable"
 	// KindVanished is a node whose instance was there and is gone.
 	KindVanished Kind = "vanished"

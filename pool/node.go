@@ -29,7 +29,7 @@ func NodeMachine() Machine[NodeState] {
 			{NodePending, NodeBuilding, []Actor{Launcher}, "recorded as part of a batch, then asked of the cloud"},
 			{NodePending, NodeFailed, []Actor{Launcher}, "cannot be asked for: image, flavor or network invalid"},
 			{NodePending, NodeDeleted, []Actor{Allocator, Operator}, "no longer wanted before it was asked for"},
-			{NodeBuilding, NodeReady, []Actor{Launcher}, "active, addressed, reachable, host keys read"},
+			{NodeBuilding, NodeReady, []Actor{Launcher}, "active, addressed, reachable, host keys read, and ready as its label says"},
 			{NodeBuilding, NodeFailed, []Actor{Launcher}, "fault, time-out, unreachable or never seen"},
 			{NodeBuilding, NodeDeleting, []Actor{Allocator, Operator}, "surplus, or deleted by hand"},
 			{NodeReady, NodeDeleting, []Actor{Allocator, Operator}, "surplus, too old, newer image, or deleted by hand"},
@@ -89,7 +89,8 @@ type Connection struct {
 	// Type is "ssh", "network_cli" or "winrm".
 	Type string `json:"connection_type,omitempty"`
 	Port int    `json:"connection_port,omitempty"`
-	// Username is whom to log in as; poold itself never logs in with it.
+	// Username is whom to log in as; poold itself does so for a ready-command
+	// only.
 	Username   string `json:"username,omitempty"`
 	PythonPath string `json:"python_path,omitempty"`
 	ShellType  string `json:"shell_type,omitempty"`
@@ -111,7 +112,8 @@ type Node struct {
 	Reason string `json:"reason,omitempty"`
 	// Failure is why the node failed, for the allocator; empty if it did not.
 	Failure Kind `json:"failure,omitempty"`
-	// Evidence is the tail of the console of a node that failed, at most 4 KiB.
+	// Evidence is the tail of the console of a node that failed, or of what
+	// its ready-command printed, at most 4 KiB.
 	Evidence string  `json:"evidence,omitempty"`
 	Timeline []Stamp `json:"timeline,omitempty"`
 

@@ -175,7 +175,7 @@ func printNode(w io.Writer, n *pool.Node, now time.Time) error {
 			until.Sub(st.At).Round(time.Millisecond), st.By, st.Reason)
 	}
 	if n.Evidence != "" {
-		fmt.Fprintf(&b, "\nconsole\n%s\n", n.Evidence)
+		fmt.Fprintf(&b, "\nevidence\n%s\n", n.Evidence)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
