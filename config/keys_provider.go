@@ -9,6 +9,7 @@ import (
 type provider struct {
 	place
 	name, driver, cloud, region, imageNameFormat value[string]
+	rateGroup                                    value[string]
 	concurrency, priority, weight                value[int64]
 	rate                                         value[time.Duration]
 	bootTimeout, launchTimeout, uploadTimeout    value[time.Duration]
@@ -118,6 +119,10 @@ func providerOwnKeys() []field[provider] {
 		interval("rate", func(p *provider) *value[time.Duration] { return &p.rate },
 			"The time between two API calls of one service, so `0.1` is ten calls a second; `0` is no limit of ours. "+
 				"A cloud that takes less is found out from its refusals."),
+		text("rate-group", func(p *provider) *value[string] { return &p.rateGroup },
+			"Providers of one group share one limit, the strictest `rate` of them. "+
+				"Unless it is given, providers of the same address, project and region in clouds.yaml are a group. "+
+				"All peers should have all providers of a group."),
 		seconds("boot-timeout", 1, func(p *provider) *value[time.Duration] { return &p.bootTimeout },
 			"How long a node may take from active until its host keys are read."),
 		seconds("launch-timeout", 1, func(p *provider) *value[time.Duration] { return &p.launchTimeout },

@@ -5,7 +5,8 @@
 // A duty is a key under owners/: the allocator's part, a provider, a provider's
 // uploads, an image. The peer tries to acquire all that its roles and its
 // configuration allow, and whoever gets a duty runs its component under a
-// context that ends before the ownership can. When the session with etcd dies
+// context that ends before the ownership can. Those that make calls to a cloud
+// are taken on only with the duty to work for their rate group. When the session with etcd dies
 // all duties end and are acquired anew.
 //
 //	files -> config -> etcd session -> duties -> components

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"poold/allocator"
 	"poold/builder"
@@ -24,7 +23,7 @@ import (
 // so share its token and its limits.
 type access struct {
 	driver   *openstack.Driver
-	gate     *guard.Guard
+	group    *rateGroup
 	reloader *reloader
 }
 
@@ -36,10 +35,14 @@ type access struct {
 // the configuration asks for.
 func (d *Daemon) openClouds() map[string]*access {
 	clouds := map[string]*access{}
+	groups := d.rateGroups(openstack.RateGroup)
 	for i := range d.cfg.Catalog.Providers {
 		p := &d.cfg.Catalog.Providers[i]
 		registerer, log := d.registry.duty("cloud/"+p.Name), d.log.Named("openstack").With(zap.String("provider", p.Name))
-		gate := guard.New(guard.Config{Provider: p.Name, Interval: p.Rate, Log: d.log, Registerer: registerer})
+		group := groups[p.Name]
+		gate := guard.New(guard.Config{
+			Provider: p.Name, Limits: group.launching, ImageLimits: group.uploading, Log: d.log, Registerer: registerer,
+		})
 		driver, err := openstack.Open(openstack.Config{
 			Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
 			Gate: crashingGate(gate), Log: log,
@@ -49,7 +52,7 @@ func (d *Daemon) openClouds() map[string]*access {
 			continue
 		}
 		clouds[p.Name] = &access{
-			driver: driver, gate: gate,
+			driver: driver, group: group,
 			reloader: &reloader{driver: driver, pause: d.lookPause, metrics: newReloadMetrics(registerer, p.Name), log: log},
 		}
 		for _, use := range p.Images {
@@ -69,19 +72,7 @@ func (d *Daemon) configuredDuties() []duty {
 	if slices.Contains(d.cfg.Roles, pool.RoleAllocator) {
 		list = append(list, d.allocatorDuty())
 	}
-	for i := range d.cfg.Catalog.Providers {
-		p := &d.cfg.Catalog.Providers[i]
-		reach, ok := d.clouds[p.Name]
-		if !ok {
-			continue
-		}
-		if slices.Contains(d.cfg.Roles, pool.RoleLauncher) {
-			list = append(list, d.launcherDuty(p, reach))
-		}
-		if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
-			list = append(list, d.uploaderDuty(p, reach))
-		}
-	}
+	list = append(list, d.groupDuties()...)
 	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
 		for i := range d.cfg.Catalog.Images {
 			list = append(list, d.builderDuty(&d.cfg.Catalog.Images[i]))
@@ -103,7 +94,6 @@ func (d *Daemon) allocatorDuty() duty {
 func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 	key := "provider/" + p.Name
 	return duty{key: key, provider: p.Name, run: func(ctx context.Context, records *store.Owned) error {
-		reach.gate.TakeOver(records)
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver,
 			Random: rand.Reader, Log: d.log,
@@ -112,10 +102,7 @@ func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 		if err != nil {
 			return fmt.Errorf("make the launcher: %w", err)
 		}
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return reach.gate.Keep(ctx, records) })
-		g.Go(func() error { return l.Run(ctx) })
-		return g.Wait()
+		return l.Run(ctx)
 	}}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"poold/cloud/guard"
 	"poold/internal/sleep"
 	"poold/pool"
 	"poold/store"
@@ -28,6 +29,10 @@ type duty struct {
 	provider string
 	// run is the component. ctx ends before the ownership can.
 	run func(ctx context.Context, records *store.Owned) error
+	// limits and members are instead of run: duties that are done only while
+	// this one is, and the limits of their calls.
+	limits  *guard.Limits
+	members []duty
 }
 
 // errWentBack ends the session when etcd was restored from a copy, so that all
@@ -90,11 +95,16 @@ func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, ow
 			return err
 		}
 		log.Info("duty taken")
-		owned.add(duty.key)
-		err = d.perform(ctx, ownership, duty)
+		if duty.limits == nil { // what a group is held for is shown itself
+			owned.add(duty.key)
+		}
+		err = d.perform(ctx, session, ownership, duty, owned)
 		owned.remove(duty.key)
 		d.registry.drop(duty.key)
 		if ctx.Err() != nil {
+			if session.Left() > 0 && !errors.Is(context.Cause(ctx), context.Canceled) {
+				d.letGo(ctx, ownership)
+			}
 			return context.Cause(ctx)
 		}
 		if errors.Is(err, pool.ErrNotOwner) {
@@ -112,7 +122,7 @@ func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, ow
 }
 
 // perform runs the component for as long as the ownership lasts.
-func (d *Daemon) perform(ctx context.Context, ownership *store.Ownership, duty duty) error {
+func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership *store.Ownership, duty duty, owned *ownedKeys) error {
 	ctx, cancel := ownership.Context(ctx)
 	defer cancel()
 	// A component decides on records that are at least as new as its duty.
@@ -121,6 +131,9 @@ func (d *Daemon) perform(ctx context.Context, ownership *store.Ownership, duty d
 	}
 	records := d.records(ownership, duty)
 	defer records.Close()
+	if duty.limits != nil {
+		return d.performGroup(ctx, session, duty, owned, records)
+	}
 	return duty.run(ctx, records)
 }
 

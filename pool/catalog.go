@@ -89,6 +89,9 @@ type Provider struct {
 	// Rate is the time between two API calls of one service; zero is no
 	// limit.
 	Rate time.Duration
+	// RateGroup is what shares its rate with others of that name; empty is what
+	// the cloud suggests.
+	RateGroup string
 	// BootTimeout bounds the time from active to reachable, LaunchTimeout the
 	// time from the request to the cloud until ready.
 	BootTimeout, LaunchTimeout time.Duration

@@ -1,10 +1,10 @@
 package pool
 
-// Penalty is what the owner of a provider learned from its cloud's refusals, for
+// Penalty is what the owner of a rate group learned from the cloud's refusals, for
 // the next owner.
 type Penalty struct {
 	V int `json:"v"`
-	// Group is what shares the rate: a provider's name.
+	// Group is what shares the rate: a rate group, for launching or for images.
 	Group string `json:"group"`
 	// PauseMS is for how many milliseconds the cloud was to be left alone when
 	// it last refused a call; 0 once that is over. It is a duration and not a

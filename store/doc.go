@@ -11,7 +11,7 @@
 //	commands/<id>
 //	quota/<provider>
 //	members/<peer>                                    under the peer's lease
-//	owners/{allocator,provider/<name>,image/<name>,upload/<provider>}
+//	owners/{allocator,provider/<name>,image/<name>,upload/<provider>,{launching,uploading}/<rate group>}
 //
 // What it promises:
 //

@@ -100,12 +100,12 @@ func TestResetEmptiesAndRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Config{Provider: "p", Interval: 100 * time.Millisecond, Log: zaptest.NewLogger(t)})
 		call(t, g, cloud.Compute, cloud.Outcome{Status: 429, Kind: cloud.RateLimited, RetryAfter: 30 * time.Second})
-		g.Reset()
+		g.limits.Reset()
 		if d := call(t, g, cloud.Compute, cloud.Outcome{Status: 200}); d < 30*time.Second {
 			t.Errorf("a reset shortened the pause to %v", d)
 		}
 		time.Sleep(time.Minute)
-		g.Reset()
+		g.limits.Reset()
 		if d := call(t, g, cloud.Compute, cloud.Outcome{Status: 200}); d.Round(time.Millisecond) != 105*time.Millisecond {
 			t.Errorf("the first call after a reset waits %v, want 105ms at a little less than the rate", d)
 		}

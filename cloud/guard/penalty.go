@@ -11,7 +11,7 @@ import (
 	"poold/pool"
 )
 
-// Records is what a guard needs of the store, as the owner of the provider.
+// Records is what a guard needs of the store, as the owner of the group.
 type Records interface {
 	Snapshot() *pool.Snapshot
 	// Apply writes as the owner. Its errors are those of package pool.
@@ -24,39 +24,39 @@ const keepPause = time.Second
 // TakeOver starts with empty buckets and with what the last owner learned: the
 // pause that it was in is served in full, because nobody knows how much of it
 // is over. Call it before the first call as owner.
-func (g *Guard) TakeOver(records Records) {
-	g.Reset()
-	p := records.Snapshot().Penalty(g.provider)
+func (l *Limits) TakeOver(records Records) {
+	l.Reset()
+	p := records.Snapshot().Penalty(l.group)
 	if p == nil {
 		return
 	}
 	for service, perSecond := range p.Rates {
-		g.limiter(cloud.Service(service)).Relearn(perSecond)
+		l.limiter(cloud.Service(service)).Relearn(perSecond)
 	}
 	if d := time.Duration(p.PauseMS) * time.Millisecond; d > 0 {
-		g.log.Warn("a pause of the last owner is served", zap.Duration("pause", d))
-		g.pause(d)
+		l.log.Warn("a pause of the last owner is served", zap.Duration("pause", d))
+		l.pause(d)
 	}
 }
 
 // Keep writes what the cloud teaches, for the next owner, until ctx ends or the
-// provider is no longer owned: when a pause begins, and when it is over.
-func (g *Guard) Keep(ctx context.Context, records Records) error {
+// group is no longer owned: when a pause begins, and when it is over.
+func (l *Limits) Keep(ctx context.Context, records Records) error {
 	timer := time.NewTimer(0) // for what was learned before
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-g.learned:
+		case <-l.learned:
 		case <-timer.C:
 		}
-		next, err := g.save(ctx, records)
+		next, err := l.save(ctx, records)
 		if errors.Is(err, pool.ErrNotOwner) {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
-			g.log.Warn("what the cloud taught was not written", zap.Error(err))
+			l.log.Warn("what the cloud taught was not written", zap.Error(err))
 		}
 		timer.Reset(next)
 	}
@@ -64,10 +64,10 @@ func (g *Guard) Keep(ctx context.Context, records Records) error {
 
 // save writes the record if it says something else than it should, and returns
 // when to look again if nothing is learned.
-func (g *Guard) save(ctx context.Context, records Records) (time.Duration, error) {
+func (l *Limits) save(ctx context.Context, records Records) (time.Duration, error) {
 	const never = 24 * time.Hour
-	stored := records.Snapshot().Penalty(g.provider)
-	want, left := g.penalty()
+	stored := records.Snapshot().Penalty(l.group)
+	want, left := l.penalty()
 	next := never
 	if left > 0 {
 		next = left
@@ -88,16 +88,16 @@ func (g *Guard) save(ctx context.Context, records Records) (time.Duration, error
 }
 
 // penalty is what should be on record, and how much of the pause is left.
-func (g *Guard) penalty() (*pool.Penalty, time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	p := &pool.Penalty{V: pool.RecordVersion, Group: g.provider, Rates: map[string]float64{}}
-	left := time.Until(g.pausedUntil)
+func (l *Limits) penalty() (*pool.Penalty, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &pool.Penalty{V: pool.RecordVersion, Group: l.group, Rates: map[string]float64{}}
+	left := time.Until(l.pausedUntil)
 	if left > 0 {
-		p.PauseMS = g.pauseLasts.Milliseconds()
+		p.PauseMS = l.pauseLasts.Milliseconds()
 	}
-	for service, l := range g.limiters {
-		if perSecond, learned := l.Rate(); learned {
+	for service, limiter := range l.limiters {
+		if perSecond, learned := limiter.Rate(); learned {
 			p.Rates[string(service)] = perSecond
 		}
 	}

@@ -37,7 +37,7 @@ func TestTakeover(t *testing.T) {
 				view := records.View()
 				go func() { _ = view.Run(ctx) }()
 				// own begins to own the provider; letGo lets it go.
-				own := func(g *guard.Guard) (letGo func()) {
+				own := func(l *guard.Limits) (letGo func()) {
 					session, err := store.OpenSession(ctx, mem, 10*time.Second, log)
 					if err != nil {
 						t.Fatal(err)
@@ -51,10 +51,10 @@ func TestTakeover(t *testing.T) {
 						t.Fatal(err)
 					}
 					owned := records.Owned(view, o)
-					g.TakeOver(owned)
+					l.TakeOver(owned)
 					working, stop := o.Context(ctx)
 					ended := make(chan error, 1)
-					go func() { ended <- g.Keep(working, owned) }()
+					go func() { ended <- l.Keep(working, owned) }()
 					return func() {
 						stop()
 						if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -66,14 +66,16 @@ func TestTakeover(t *testing.T) {
 						}
 					}
 				}
-				first := guard.New(guard.Config{Provider: "p", Log: log})
-				letGo := own(first)
+				limitsFirst := guard.NewLimits("p", 0, log)
+				first := guard.New(guard.Config{Provider: "p", Limits: limitsFirst, Log: log})
+				letGo := own(limitsFirst)
 				enter(t, first, cloud.Outcome{Status: 429, Kind: cloud.RateLimited, RetryAfter: 30 * time.Second})
 				time.Sleep(c.dies)
 				letGo()
 
-				second := guard.New(guard.Config{Provider: "p", Log: log})
-				letGo = own(second)
+				limitsSecond := guard.NewLimits("p", 0, log)
+				second := guard.New(guard.Config{Provider: "p", Limits: limitsSecond, Log: log})
+				letGo = own(limitsSecond)
 				took := time.Now()
 				enter(t, second, cloud.Outcome{Status: 200})
 				if d := time.Since(took); d < c.least || d > c.most {

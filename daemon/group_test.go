@@ -1,0 +1,178 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poold/cloud"
+	"poold/cloud/guard"
+	"poold/config"
+	"poold/pool"
+	"poold/store"
+	"poold/store/kv"
+)
+
+// exit is what leaves the limiters of all peers.
+type exit struct {
+	mu sync.Mutex
+	at map[cloud.Service][]time.Time
+}
+
+func (e *exit) note(s cloud.Service) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at[s] = append(e.at[s], time.Now())
+}
+
+func (e *exit) count(s cloud.Service) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.at[s])
+}
+
+// want holds I6: never more than burst + rate x window in any window.
+func (e *exit) want(t *testing.T, burst int, interval time.Duration) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for service, at := range e.at {
+		for i := range at {
+			for j := i; j < len(at); j++ {
+				window := at[j].Sub(at[i])
+				if most := float64(burst) + float64(window)/float64(interval) + 1e-6; float64(j-i+1) > most {
+					t.Fatalf("%s: %d calls within %v, at most %.1f are allowed", service, j-i+1, window, most)
+				}
+			}
+		}
+	}
+}
+
+// groupPeer is a peer whose duties make as many calls as they may.
+func groupPeer(name string, records kv.KV, e *exit, providers ...pool.Provider) *Daemon {
+	d := newDaemon(&config.Config{Name: name, Etcd: config.Etcd{LeaseTTL: ttl}}, Options{Version: "v1", Log: zap.NewNop()})
+	d.kv, d.store = records, store.New(records, "", zap.NewNop())
+	d.view.Store(d.store.View())
+	d.cfg.Catalog.Providers = providers
+	groups := d.rateGroups(func(name, region string) (string, error) { return name + " " + region, nil })
+	launch, upload := map[*rateGroup][]duty{}, map[*rateGroup][]duty{}
+	for _, p := range providers {
+		g := groups[p.Name]
+		gate := guard.New(guard.Config{Provider: p.Name, Limits: g.launching, ImageLimits: g.uploading, Log: zap.NewNop()})
+		launch[g] = append(launch[g], eager("provider/"+p.Name, gate, e, cloud.LaneRequest, cloud.Compute, cloud.Identity))
+		upload[g] = append(upload[g], eager("upload/"+p.Name, gate, e, cloud.LaneImage, cloud.Object, cloud.Identity))
+	}
+	for g, members := range launch {
+		d.duties = append(d.duties, g.launchDuty(members), g.uploadDuty(upload[g]))
+	}
+	return d
+}
+
+// eager is a duty that makes calls of each service, without a pause.
+func eager(key string, gate *guard.Guard, e *exit, lane cloud.Lane, services ...cloud.Service) duty {
+	return duty{key: key, run: func(ctx context.Context, _ *store.Owned) error {
+		var wg sync.WaitGroup
+		for _, s := range services {
+			for range 10 {
+				wg.Go(func() {
+					for {
+						leave, err := gate.Enter(cloud.WithLane(ctx, lane), cloud.Call{Service: s, Operation: "GET /things"})
+						if err != nil {
+							return
+						}
+						e.note(s)
+						time.Sleep(20 * time.Millisecond)
+						leave(cloud.Outcome{Status: 200})
+					}
+				})
+			}
+		}
+		wg.Wait()
+		return context.Cause(ctx)
+	}}
+}
+
+// The providers of a group share its limit, over all peers and through
+// handovers, takeovers and lost groups, and all of them are worked for.
+func TestARateGroupIsLimitedOverAllPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval = 200 * time.Millisecond
+		mem, e := newModel(t), &exit{at: map[cloud.Service][]time.Time{}}
+		providers := []pool.Provider{
+			{Name: "a", Cloud: "c", Rate: interval / 4}, {Name: "b", Cloud: "c", Rate: interval}, {Name: "z", Cloud: "c", Rate: 0},
+		}
+		var stops []func()
+		for i := range 3 {
+			stops = append(stops, start(t, groupPeer(fmt.Sprint(i), mem, e, providers...)))
+			pass(10 * time.Second)
+		}
+		launching, _, err := mem.List(t.Context(), store.DefaultPrefix+"/owners/launching/")
+		if err != nil || len(launching) != 1 {
+			t.Fatalf("the group's owners are %v, %v", launching, err)
+		}
+		all := keys(t, mem)
+		for _, p := range providers {
+			if !slices.Contains(all, "owners/provider/"+p.Name) || !slices.Contains(all, "owners/upload/"+p.Name) {
+				t.Errorf("nobody works for %s: %v", p.Name, all)
+			}
+		}
+		// Somebody deletes the group's key, again and again: it is lost, with all
+		// that is done for it, and another peer takes it.
+		for range 6 {
+			if _, _, err := mem.Commit(t.Context(), kv.Txn{Then: []kv.Op{kv.Delete(launching[0].Key)}}); err != nil {
+				t.Fatal(err)
+			}
+			before := e.count(cloud.Compute)
+			pass(20 * time.Second)
+			if n := e.count(cloud.Compute) - before; n < 80 {
+				t.Errorf("%d calls are made within 20s after the group was lost, want nearly 100", n)
+			}
+		}
+		mem.Down()
+		pass(2 * ttl)
+		mem.Up()
+		pass(30 * time.Second)
+		for _, stop := range stops {
+			stop()
+			pass(10 * time.Second)
+		}
+		e.want(t, 2, interval)
+	})
+}
+
+// Each has what the configuration or, without it, the cloud says, and the
+// strictest rate; a provider without a cloud is alone.
+func TestRateGroups(t *testing.T) {
+	d := newDaemon(&config.Config{}, Options{Log: zap.NewNop()})
+	d.cfg.Catalog.Providers = []pool.Provider{
+		{Name: "b", Cloud: "one"},
+		{Name: "a", Cloud: "one"},
+		{Name: "c", Cloud: "two"},
+		{Name: "d", Cloud: "one", RateGroup: "mine"},
+		{Name: "e", Cloud: "two", RateGroup: "mine"},
+		{Name: "f"},
+	}
+	groups := d.rateGroups(func(name, _ string) (string, error) {
+		if name == "" {
+			return "", errors.New("no such cloud")
+		}
+		return name, nil
+	})
+	for name, want := range map[string]string{
+		"a": "one: a b", "b": "one: a b", "c": "two: c", "d": "mine: d e", "e": "mine: d e", "f": "f: f",
+	} {
+		if got := groups[name].key("launching"); got != "launching/"+want {
+			t.Errorf("%s is of %q, want %q", name, got, want)
+		}
+	}
+	if groups["a"] != groups["b"] || groups["d"] != groups["e"] {
+		t.Error("providers of one group do not share it")
+	}
+}
