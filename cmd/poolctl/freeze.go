@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,16 @@ func unfreeze(e *env) *cobra.Command {
 			})
 		},
 	}
+}
+
+// noteFreeze says below a table that nothing is launched, and why. Other formats
+// are for programs.
+func (e *env) noteFreeze(w io.Writer, f *pool.Freeze) error {
+	if f == nil || e.output != formatTable && e.output != formatWide {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s (%s ago)\n", f.Text(), ago(e.now(), f.At))
+	return err
 }
 
 // setFreeze changes whether launching is frozen. It is a state and no command:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func peerList(e *env) *cobra.Command {
 				return err
 			}
 			now := e.now()
-			return table[*pool.Member]{
+			err = table[*pool.Member]{
 				name: func(m *pool.Member) string { return m.Name },
 				columns: []column[*pool.Member]{
 					{title: "NAME", value: func(m *pool.Member) string { return m.Name }},
@@ -30,6 +31,7 @@ func peerList(e *env) *cobra.Command {
 					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
 				},
 			}.print(cmd.OutOrStdout(), e.output, s.Members)
+			return errors.Join(err, e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
 		},
 	}
 }

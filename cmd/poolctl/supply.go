@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,10 +107,11 @@ func listing(e *env, short string, gather func(*pool.Snapshot) stocks, own ...co
 			if err != nil {
 				return err
 			}
-			return table[*stock]{
+			err = table[*stock]{
 				name:    func(s *stock) string { return s.Name },
 				columns: stockColumns(own),
 			}.print(cmd.OutOrStdout(), e.output, gather(s).sorted())
+			return errors.Join(err, e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
 		},
 	}
 }
