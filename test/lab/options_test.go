@@ -42,6 +42,7 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			label("config-drive", keys{"cloud-image": "with-drive"}),
 			label("user-data", keys{"userdata": script}),
 			label("properties", keys{"instance-properties": keys{"team": "blue", "poold_batch": "mine"}}),
+			label("dynamic-properties", keys{"dynamic-instance-properties": keys{"for": "{request.id}"}}),
 			label("volume", keys{"boot-from-volume": true, "volume-size": 3}),
 			label("tags", keys{"tags": []string{"blue", "green"}}),
 			label("server-group", keys{"server-group": "apart"}),
@@ -52,6 +53,7 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 		pool("group", keys{"security-groups": []string{tenantSG}}, label("group", nil)),
 		pool("zone", keys{"availability-zones": []string{"nova"}}, label("zone", nil)),
 	))
+	asked := map[string]*request{}
 	checks := map[string]func(o *option){
 		"flavor-by-name":    func(o *option) { o.equal("flavor", o.server.Flavor.Name, "lab.small") },
 		"flavor-by-id":      func(o *option) { o.equal("flavor", o.server.Flavor.Name, "lab.small") },
@@ -71,6 +73,9 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			o.equal("property", o.server.Metadata["team"], "blue")
 			o.equal("property that is the mark's", o.server.Metadata["poold_batch"], o.server.batch())
 		},
+		"dynamic-properties": func(o *option) {
+			o.equal("request", "lab/"+o.server.Metadata["for"], asked["dynamic-properties"].Name())
+		},
 		"volume": func(o *option) { o.onVolume(3) },
 		"tags": func(o *option) {
 			slices.Sort(o.server.Tags)
@@ -86,7 +91,6 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 			o.equal("zone of the node", o.node.AZ, "nova")
 		},
 	}
-	asked := map[string]*request{}
 	for name := range checks {
 		asked[name] = s.ask(t, name)
 	}
