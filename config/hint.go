@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"poold/internal/spell"
 )
 
 // longestGuess is the length of the longest name that a suggestion is sought
@@ -20,7 +22,7 @@ func didYouMean(name string, options []string) string {
 		if len(o) > longestGuess {
 			continue
 		}
-		if d := distance(folded(name), folded(o)); d < least {
+		if d := spell.Distance(folded(name), folded(o)); d < least {
 			best, least = o, d
 		}
 	}
@@ -33,25 +35,4 @@ func didYouMean(name string, options []string) string {
 // folded makes spellings alike that people mix up.
 func folded(s string) string {
 	return strings.ReplaceAll(strings.ToLower(s), "_", "-")
-}
-
-// distance is how many insertions, deletions and replacements of bytes lie
-// between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -49,7 +49,7 @@ func table() []row {
 		{"cloud/openstack", []string{"cloud", "cloud/openstack/cloudsyaml", "pool"}, []string{
 			"github.com/gophercloud/gophercloud/v2", zap, httpPkg,
 		}},
-		{"cloud/openstack/cloudsyaml", nil, []string{yaml}},
+		{"cloud/openstack/cloudsyaml", []string{"internal/spell"}, []string{yaml}},
 		{"cloud/sim", []string{"cloud", "internal/sleep", "pool"}, []string{ssh}},
 		{"cloud/sim/openstackapi", []string{"cloud", "cloud/sim", "pool"}, []string{httpPkg}},
 		{"ratelimit", []string{"pool"}, []string{"golang.org/x/time/rate"}},
@@ -60,13 +60,14 @@ func table() []row {
 		{"store/kv/kvtest", []string{"store/kv"}, []string{"pgregory.net/rapid"}},
 		{"store/kv/memkv", []string{"store/kv"}, nil},
 
-		{"config", []string{"pool"}, []string{yaml}},
+		{"config", []string{"internal/spell", "pool"}, []string{yaml}},
 		{"pool", nil, nil},
 
 		{"internal/archtest", nil, nil},
 		{"internal/golden", nil, []string{"github.com/google/go-cmp"}},
 		{"internal/recordtest", []string{"pool"}, nil},
 		{"internal/sleep", nil, nil},
+		{"internal/spell", nil, nil},
 		{"test/*", []string{"*"}, []string{"*"}},
 	}
 }

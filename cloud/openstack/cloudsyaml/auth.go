@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"poold/internal/spell"
 )
 
 // authKeys are the keys of auth, which may also stand beside it.
@@ -204,33 +206,12 @@ func (r *reader) unknownKeys() {
 func nearest(key string, known []string) string {
 	for limit := 1; limit <= 2; limit++ {
 		for _, k := range known {
-			if distance(key, k) <= limit {
+			if spell.Distance(key, k) <= limit {
 				return k
 			}
 		}
 	}
 	return ""
-}
-
-// distance counts the letters to change, add or remove.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // readURL reads the address, and from it, if need be, the version.
