@@ -30,8 +30,9 @@ const (
 	callTimeout = 15 * time.Second
 	// pageSize is how many keys one page of a list has.
 	pageSize = 1000
-	// pingEvery is how often an idle connection is probed; etcd refuses
-	// clients that ping more often than every 5 s.
+	// pingEvery is how often a silent connection is probed while something is
+	// awaited on it; etcd refuses clients that ping more often than every 5 s,
+	// or that wait for nothing.
 	pingEvery = 10 * time.Second
 	// pingTimeout is how long a probe waits before the connection is dropped.
 	pingTimeout = 5 * time.Second
@@ -85,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*KV, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password,
 		DialTimeout: dial, DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: pingTimeout,
-		PermitWithoutStream: true, Logger: log, Context: context.WithoutCancel(ctx),
+		Logger: log, Context: context.WithoutCancel(ctx),
 		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(markUnsent)},
 	})
 	if err != nil {
