@@ -12,18 +12,13 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"poold/internal/rest"
 	"poold/pool"
 )
 
 const (
 	// inParallel is how many writes are under way at once.
 	inParallel = 64
-	// restShare is how many times as long as deciding took what changes
-	// meanwhile gathers before the next pass, up to longestRest. The first
-	// change after a while is decided upon at once; of a burst, what comes
-	// while that is written.
-	restShare   = 4
-	longestRest = 50 * time.Millisecond
 	// retryConflict is when to look again after a lost race, if the change
 	// that won it is not heard of sooner; retryError after any other failure.
 	retryConflict = 100 * time.Millisecond
@@ -78,10 +73,10 @@ func New(c Config) *Allocator {
 func (a *Allocator) Run(ctx context.Context) error {
 	defer a.metrics.reset()
 	var written int64 // nothing is decided on a snapshot before it
-	var cost time.Duration
+	var pace rest.Rest
 	for {
 		began := time.Now()
-		wait, rest := longestWait, began
+		wait, until := longestWait, began
 		if s, c := a.Store.Snapshot(), a.Catalog(); s != nil && c != nil && s.Revision >= written {
 			done, err := a.pass(ctx, s, c)
 			if err != nil {
@@ -89,27 +84,17 @@ func (a *Allocator) Run(ctx context.Context) error {
 			}
 			written = max(written, done.revision)
 			wait = min(wait, done.again)
-			cost = usual(cost, done.decided.Sub(began))
-			rest = done.decided.Add(min(restShare*cost, longestRest))
+			until = done.decided.Add(pace.After(done.decided.Sub(began)))
 		}
-		if err := a.wait(ctx, wait, rest); err != nil {
+		if err := a.wait(ctx, wait, until); err != nil {
 			return err
 		}
 	}
 }
 
-// usual is what passes cost lately: one that took long only because the machine
-// was busy counts little.
-func usual(known, took time.Duration) time.Duration {
-	if known == 0 || took < known {
-		return took
-	}
-	return known + (took-known)/8
-}
-
 // wait returns at the next change or after a time, but not before the rest is
 // over.
-func (a *Allocator) wait(ctx context.Context, most time.Duration, rest time.Time) error {
+func (a *Allocator) wait(ctx context.Context, most time.Duration, until time.Time) error {
 	timer := time.NewTimer(max(0, most))
 	defer timer.Stop()
 	select {
@@ -122,7 +107,7 @@ func (a *Allocator) wait(ctx context.Context, most time.Duration, rest time.Time
 			return errors.New("the store tells of no more changes")
 		}
 	}
-	left := time.Until(rest)
+	left := time.Until(until)
 	if left <= 0 {
 		return nil
 	}

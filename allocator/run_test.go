@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap/zaptest"
 
+	"poold/internal/rest"
 	"poold/pool"
 )
 
@@ -216,7 +217,7 @@ func TestRunDecidesOnceForABurst(t *testing.T) {
 					s.publish()
 					synctest.Wait()
 				}
-				time.Sleep(longestRest)
+				time.Sleep(rest.Longest)
 				if n := s.passes() - before; n != c.passes {
 					t.Errorf("%d passes for a burst, want %d", n, c.passes)
 				}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"poold/cloud"
+	"poold/internal/rest"
 	"poold/pool"
 )
 
@@ -21,16 +22,8 @@ const (
 	maxEvidence = 8
 )
 
-const (
-	// minPause is the least time between two decisions that time alone asks
-	// for.
-	minPause = 5 * time.Millisecond
-	// restShare is how many times as long as a pass takes what comes meanwhile
-	// gathers before the next one, up to longestRest: with many nodes one pass
-	// then serves many changes.
-	restShare   = 4
-	longestRest = 50 * time.Millisecond
-)
+// minPause is the least time between two decisions that time alone asks for.
+const minPause = 5 * time.Millisecond
 
 // maxPause is the most, for what only an event can change.
 const maxPause = time.Hour
@@ -52,8 +45,7 @@ type run struct {
 	suspects []*track
 	// complaints are what was logged last about each thing that fails.
 	complaints map[string]cloud.Kind
-	// cost is what passes cost lately.
-	cost time.Duration
+	pace       rest.Rest
 	// fatal ends the run.
 	fatal error
 }
@@ -78,11 +70,11 @@ func (l *Launcher) Run(ctx context.Context) error {
 		began := time.Now()
 		wake := r.pass(ctx, began)
 		ended := time.Now()
-		r.cost = usual(r.cost, ended.Sub(began))
+		pace := r.pace.After(ended.Sub(began))
 		if err := r.wait(ctx, changed, wake); err != nil {
 			return err
 		}
-		if err := r.rest(ctx, ended.Add(min(restShare*r.cost, longestRest))); err != nil {
+		if err := r.rest(ctx, ended.Add(pace)); err != nil {
 			return err
 		}
 		if r.fatal != nil {
@@ -111,15 +103,6 @@ func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time)
 	return nil
 }
 
-// usual is what passes cost lately: one that took long only because the machine
-// was busy counts little.
-func usual(known, took time.Duration) time.Duration {
-	if known == 0 || took < known {
-		return took
-	}
-	return known + (took-known)/8
-}
-
 // rest takes in what ends until a time, and at least what has ended already.
 func (r *run) rest(ctx context.Context, until time.Time) error {
 	timer := time.NewTimer(time.Until(until))
@@ -129,7 +112,7 @@ func (r *run) rest(ctx context.Context, until time.Time) error {
 		case e := <-r.effects:
 			e(r, time.Now())
 		case <-timer.C:
-			r.drain(time.Now().Add(longestRest))
+			r.drain(time.Now().Add(rest.Longest))
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -37,8 +37,8 @@ func table() []row {
 		{".", nil, nil},
 		{"client", []string{"pool", "store/kv"}, nil},
 
-		{"allocator", []string{"pool"}, []string{prometheus, xsync, zap}},
-		{"launcher", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, ssh, xsync, zap}},
+		{"allocator", []string{"internal/rest", "pool"}, []string{prometheus, xsync, zap}},
+		{"launcher", []string{"cloud", "internal/rest", "internal/sleep", "pool"}, []string{prometheus, ssh, xsync, zap}},
 		{"builder", []string{"internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
 		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
 		{"web", []string{"pool"}, []string{httpPkg, prometheus, zap}},
@@ -66,6 +66,7 @@ func table() []row {
 		{"internal/archtest", nil, nil},
 		{"internal/golden", nil, []string{"github.com/google/go-cmp"}},
 		{"internal/recordtest", []string{"pool"}, nil},
+		{"internal/rest", nil, nil},
 		{"internal/sleep", nil, nil},
 		{"internal/spell", nil, nil},
 		{"test/*", []string{"*"}, []string{"*"}},
