@@ -117,7 +117,7 @@ func TestNoWatchdog(t *testing.T) {
 func waitFor(t *testing.T, told <-chan string, word string) []string {
 	t.Helper()
 	var all []string
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		select {
 		case got := <-told:
@@ -332,7 +332,7 @@ func look(t *testing.T, d demoTest) seen {
 // node, for which there must be an image in a cloud, and returns the records.
 func busy(t *testing.T, records *store.Store, duties int) *pool.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	view := records.View()
 	changed, unsubscribe := view.Subscribe()
@@ -356,7 +356,7 @@ func busy(t *testing.T, records *store.Store, duties int) *pool.Snapshot {
 // before the component that does it is there.
 func shows(t *testing.T, page string, wanted func(body string) bool) string {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	began := time.Now()
 	for {
@@ -364,7 +364,7 @@ func shows(t *testing.T, page string, wanted func(body string) bool) string {
 		if status == http.StatusOK && wanted(body) {
 			return body
 		}
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > 3*time.Minute {
 			t.Fatalf("%s never shows what is wanted: %d %s", page, status, body)
 		}
 		<-tick.C

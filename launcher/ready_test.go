@@ -470,7 +470,7 @@ func TestReadyCommandsHoldUpNobody(t *testing.T) {
 	defer s.end()
 	s.add()
 	s.await("the command runs", func() bool { return len(s.ran()) == 1 })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	at := s.sim.Truth(time.Now())[0].Addresses[0].IP
 	if keys, err := d.reach(ctx, Target{IP: at, Port: s.sim.Config().SSHPort, Type: "ssh"}); err != nil || len(keys) != 2 {
