@@ -136,7 +136,7 @@ down_kvm() {
 	for f in /sys/class/net/labkvm1/master/brif/*; do
 		[ ! -e "$f" ] || ip link delete "${f##*/}" 2>/dev/null || true
 	done
-	for n in $(sql "select id from r1_neutron.networks where name='kvm-net'" 2>/dev/null); do
+	for n in $(sql "select id from r1_neutron.networks where name='kvm-net'" 2>/dev/null || true); do
 		ip link delete "brq${n:0:11}" 2>/dev/null || true
 	done
 	ip link delete labkvm0 2>/dev/null || true
