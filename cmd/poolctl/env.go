@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,13 +39,14 @@ func (e *env) flags(root *cobra.Command) {
 	f.StringVarP(&e.config, "config", "c", "", "read how to reach etcd from this nodepool.yaml")
 	f.StringVarP(&e.secure, "secure", "s", "", "the file with its secrets")
 	f.StringVar(&e.prefix, "prefix", "", "the prefix of all keys ("+store.DefaultPrefix+")")
-	f.StringVarP(&e.output, "output", "o", formatTable, "table, wide, json, yaml or name")
+	f.StringVarP(&e.output, "output", "o", formatTable, "table, wide, json, yaml or name; node list: ansible, too")
 }
 
 // check refuses flags that make no sense before anything is done.
-func (e *env) check() error {
-	switch e.output {
-	case formatTable, formatWide, formatJSON, formatYAML, formatName:
+func (e *env) check(cmd *cobra.Command) error {
+	_, inventories := cmd.Annotations[formatAnsible]
+	switch {
+	case slices.Contains(outputs(), e.output), e.output == formatAnsible && inventories:
 	default:
 		return fmt.Errorf("%w: -o %s: it must be table, wide, json, yaml or name", errUsage, e.output)
 	}

@@ -74,8 +74,8 @@ func command(now func() time.Time) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          usage(cobra.NoArgs),
 		RunE:          help,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return e.check()
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return e.check(cmd)
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
@@ -84,6 +84,7 @@ func command(now func() time.Time) *cobra.Command {
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
 	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
 		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf())
+	e.completions(root)
 	return root
 }
 

@@ -59,26 +59,42 @@ type nodeFilter struct {
 }
 
 func (f *nodeFilter) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.all, "all", false, "also those that were deleted within the last hour")
+	f.choice(cmd)
+}
+
+// choice are the flags of what nodes are.
+func (f *nodeFilter) choice(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.all, "all", false, "also those that were deleted within the last hour")
 	fs.StringVar(&f.state, "state", "", "only those in this state")
 	fs.StringVar(&f.provider, "provider", "", "only those of this provider")
 	fs.StringVar(&f.label, "label", "", "only those of this label")
 	fs.DurationVar(&f.olderThan, "older-than", 0, "only those that are in their state for longer than this")
 }
 
+// chooses tells whether any is left out.
+func (f *nodeFilter) chooses() bool {
+	return f.state != "" || f.provider != "" || f.label != "" || f.olderThan != 0
+}
+
 // check refuses a state that no node is ever in.
 func (f *nodeFilter) check() error {
-	known := map[string]bool{"": true}
-	for _, e := range pool.NodeMachine().Edges {
-		known[string(e.From)], known[string(e.To)] = true, true
-	}
-	if known[f.state] {
+	if f.state == "" || slices.Contains(nodeStates(), f.state) {
 		return nil
 	}
-	delete(known, "")
-	return fmt.Errorf("%w: --state %s: it must be one of %s", errUsage, f.state,
-		strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+	return fmt.Errorf("%w: --state %s: it must be one of %s", errUsage, f.state, strings.Join(nodeStates(), ", "))
+}
+
+// nodeStates lists the states that a node can be in.
+func nodeStates() []string {
+	known := map[string]bool{}
+	for _, e := range pool.NodeMachine().Edges {
+		if e.From != "" {
+			known[string(e.From)] = true
+		}
+		known[string(e.To)] = true
+	}
+	return slices.Sorted(maps.Keys(known))
 }
 
 func (f *nodeFilter) wants(n *pool.Node, now time.Time) bool {
@@ -103,10 +119,14 @@ func nodeList(e *env) *cobra.Command {
 			nodes := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *pool.Node) bool {
 				return !f.wants(n, e.now())
 			})
+			if e.output == formatAnsible {
+				return inventory(cmd.OutOrStdout(), nodes)
+			}
 			return nodeTable(e.now()).print(cmd.OutOrStdout(), e.output, nodes)
 		},
 	}
 	f.flags(cmd)
+	cmd.Annotations = map[string]string{formatAnsible: ""}
 	return cmd
 }
 
@@ -183,36 +203,68 @@ func printNode(w io.Writer, n *pool.Node, now time.Time) error {
 
 func nodeDelete(e *env) *cobra.Command {
 	var force bool
+	var b bulk
 	cmd := &cobra.Command{
-		Use: "delete ID...", Short: "Delete nodes", Args: some(),
+		Use: "delete ID... | FILTERS --confirm N", Short: "Delete nodes", Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verb := pool.VerbDelete
 			if force {
 				verb = pool.VerbForceDelete
 			}
-			return e.each(cmd.Context(), cmd.OutOrStdout(), args, pool.Command{Verb: verb, Reason: "deleted by hand"})
+			ids, err := b.choose(e, cmd, args, func(n *pool.Node) bool { return deletable(n, force) })
+			if err != nil {
+				return err
+			}
+			return e.each(cmd.Context(), cmd.OutOrStdout(), ids, pool.Command{Verb: verb, Reason: "deleted by hand"})
 		},
 	}
+	b.flags(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "also those in use or held")
 	return cmd
+}
+
+// deletable tells whether a filter means a node when nodes are deleted: one that
+// somebody has only with force, and none that goes away already.
+func deletable(n *pool.Node, force bool) bool {
+	switch n.State {
+	case pool.NodePending, pool.NodeBuilding:
+		return true
+	case pool.NodeReady:
+		return force || n.AllocatedTo == nil
+	case pool.NodeInUse, pool.NodeHold:
+		return force
+	case pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting, pool.NodeDeleted:
+	}
+	return false
 }
 
 func nodeHold(e *env) *cobra.Command {
 	var reason string
 	var ttl time.Duration
+	var b bulk
 	cmd := &cobra.Command{
-		Use: "hold ID... --reason WHY", Short: "Keep nodes for a human", Args: some(),
+		Use: "hold ID... | FILTERS --confirm N", Short: "Keep nodes for a human", Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := pool.Command{Verb: pool.VerbHold, Reason: reason}
 			if ttl > 0 {
 				c.TTL = ttl.String()
 			}
-			return e.each(cmd.Context(), cmd.OutOrStdout(), args, c)
+			ids, err := b.choose(e, cmd, args, holdable)
+			if err != nil {
+				return err
+			}
+			return e.each(cmd.Context(), cmd.OutOrStdout(), ids, c)
 		},
 	}
+	b.flags(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever finds it")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "for how long; as long as allowed, if not said")
 	return cmd
+}
+
+// holdable tells whether a filter means a node when nodes are held.
+func holdable(n *pool.Node) bool {
+	return n.State == pool.NodeInUse || n.State == pool.NodeFailed || n.State == pool.NodeReady && n.AllocatedTo == nil
 }
 
 func nodeUnhold(e *env) *cobra.Command {

@@ -19,7 +19,14 @@ const (
 	formatJSON  = "json"
 	formatYAML  = "yaml"
 	formatName  = "name"
+	// formatAnsible is for lists of nodes only.
+	formatAnsible = "ansible"
 )
+
+// outputs lists those that every command knows.
+func outputs() []string {
+	return []string{formatTable, formatWide, formatJSON, formatYAML, formatName}
+}
 
 // column is one column of a table.
 type column[T any] struct {

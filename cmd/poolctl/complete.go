@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"poold/pool"
+)
+
+// completeTime bounds how long a shell waits for names.
+const completeTime = 3 * time.Second
+
+// names lists what an argument or a flag may be, by the records.
+type names func(*pool.Snapshot) []string
+
+// complete offers names to the shell. If etcd cannot be reached there are none:
+// an error would only disturb the line that is being typed.
+func (e *env) complete(of names) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+		defer cancel()
+		s, err := e.snapshot(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		offered := slices.Compact(slices.Sorted(slices.Values(of(s))))
+		return slices.DeleteFunc(offered, func(name string) bool {
+			name, _, _ = strings.Cut(name, "\t") // what follows describes it
+			return slices.Contains(args, name)
+		}), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completions adds names to the arguments and flags of all commands below root:
+// what takes an argument takes the names of its noun, but for the leaks of a
+// provider, which are agreed to by its name.
+func (e *env) completions(root *cobra.Command) {
+	arguments := map[string]names{
+		"node": nodeNames, "request": requestNames, "image": imageNames, "provider": providerNames, "peer": peerNames,
+		"leak": leakNames, "agree": providerNames, root.Name(): nodeNames,
+	}
+	for _, noun := range append(root.Commands(), root) {
+		for _, verb := range noun.Commands() {
+			of := arguments[noun.Name()]
+			if own := arguments[verb.Name()]; own != nil {
+				of = own
+			}
+			if argument.MatchString(verb.Use) && !verb.HasSubCommands() {
+				verb.ValidArgsFunction = e.complete(of)
+			}
+			e.completeFlags(verb)
+		}
+	}
+}
+
+// argument matches the usage of a command that takes names.
+var argument = regexp.MustCompile(`^\S+ [A-Z]+`)
+
+func (e *env) completeFlags(verb *cobra.Command) {
+	for flag, of := range map[string]names{
+		"provider": providerNames, "label": labelNames, "image": imageNames,
+		"state": func(*pool.Snapshot) []string { return nodeStates() },
+	} {
+		if verb.Flags().Lookup(flag) != nil {
+			if err := verb.RegisterFlagCompletionFunc(flag, e.complete(of)); err != nil {
+				panic(err) // registered twice
+			}
+		}
+	}
+}
+
+func nodeNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, n := range s.Nodes {
+		if n.State != pool.NodeDeleted {
+			list = append(list, string(n.ID)+"\t"+n.Label+" "+string(n.State)+" in "+n.Provider)
+		}
+	}
+	return list
+}
+
+func requestNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, r := range s.Requests {
+		list = append(list, r.Client+"/"+r.ID)
+	}
+	return list
+}
+
+func imageNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, m := range s.Members {
+		list = append(list, m.Images...)
+	}
+	return list
+}
+
+func providerNames(s *pool.Snapshot) []string { return slices.Collect(maps.Keys(providers(s))) }
+
+func labelNames(s *pool.Snapshot) []string { return slices.Collect(maps.Keys(labels(s))) }
+
+func peerNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, m := range s.Members {
+		list = append(list, m.Name)
+	}
+	return list
+}
+
+func leakNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, f := range leaks(s, "") {
+		list = append(list, f.Key())
+	}
+	return list
+}
