@@ -19,6 +19,21 @@ const (
 	VerbExplain Verb = "request-explain"
 	// VerbBuild builds the target image now.
 	VerbBuild Verb = "image-build"
+	// VerbWithdrawBuild takes the target build, IMAGE/BUILD, out of service.
+	VerbWithdrawBuild Verb = "build-withdraw"
+	// VerbRestoreBuild puts a build that was withdrawn back into service.
+	VerbRestoreBuild Verb = "build-restore"
+	// VerbDeleteBuild deletes the target build with its files and uploads.
+	VerbDeleteBuild Verb = "build-delete"
+	// VerbWithdrawUpload takes the upload of the target build in a provider
+	// out of service.
+	VerbWithdrawUpload Verb = "upload-withdraw"
+	// VerbRestoreUpload puts an upload that was withdrawn back into service.
+	VerbRestoreUpload Verb = "upload-restore"
+	// VerbDeleteUpload deletes an upload, and has it not made again.
+	VerbDeleteUpload Verb = "upload-delete"
+	// VerbRetryUpload makes an upload anew without waiting.
+	VerbRetryUpload Verb = "upload-retry"
 	// VerbRemoveLeaks agrees to the removal of the named leaks of the target
 	// provider.
 	VerbRemoveLeaks Verb = "leak-remove"
@@ -31,9 +46,12 @@ type Command struct {
 	V    int    `json:"v"`
 	Verb Verb   `json:"verb"`
 	Node NodeID `json:"node,omitempty"`
-	// Target is an image's name for verbs about images, CLIENT/ID for those
-	// about requests, a provider's name for those about leaks.
+	// Target is an image's name for verbs about images, IMAGE/BUILD for those
+	// about builds and uploads, CLIENT/ID for those about requests, a
+	// provider's name for those about leaks.
 	Target string `json:"target,omitempty"`
+	// Provider is where an upload is.
+	Provider string `json:"provider,omitempty"`
 	// Leaks are the keys of the leaks that are meant; see [Leak.Key].
 	Leaks []string `json:"leaks,omitempty"`
 	// By is who asks, for the timeline.
@@ -53,4 +71,12 @@ type Command struct {
 	ID string `json:"-"`
 
 	Record
+}
+
+// Why says who wants it and why, for records and timelines.
+func (c *Command) Why() string {
+	if c.Reason == "" {
+		return "by " + c.By
+	}
+	return "by " + c.By + ": " + c.Reason
 }

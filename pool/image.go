@@ -2,8 +2,35 @@ package pool
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
+
+// timelineMost is how many entries a timeline keeps: an upload that fails is
+// tried again for as long as its build is the newest.
+const timelineMost = 40
+
+// Entry is one entry of the timeline of a build or an upload.
+type Entry[S ~string] struct {
+	State S         `json:"state"`
+	At    time.Time `json:"at"`
+	// Reason is why, for a human.
+	Reason string `json:"reason,omitempty"`
+}
+
+// entered returns a timeline with one more entry.
+func entered[S ~string](line []Entry[S], to S, at time.Time) []Entry[S] {
+	return append(slices.Clone(line[max(0, len(line)+1-timelineMost):]), Entry[S]{State: to, At: at})
+}
+
+// because returns a timeline with the reason of its last entry.
+func because[S ~string](line []Entry[S], reason string) []Entry[S] {
+	line = slices.Clone(line)
+	if n := len(line); n > 0 {
+		line[n-1].Reason = reason
+	}
+	return line
+}
 
 // BuildState is where a build is in its life.
 type BuildState string
@@ -60,8 +87,14 @@ type Build struct {
 	// this one.
 	Attempts int `json:"attempts,omitempty"`
 	// Error is why the build failed; Log is the path of its log.
-	Error      string `json:"error,omitempty"`
-	Log        string `json:"log,omitempty"`
+	Error string `json:"error,omitempty"`
+	Log   string `json:"log,omitempty"`
+	// Withdrawn is why and by whom the build was taken out of service: no
+	// upload of it serves labels. Empty if it was not.
+	Withdrawn string `json:"withdrawn,omitempty"`
+	// Timeline is the states that it was in.
+	Timeline []Entry[BuildState] `json:"timeline,omitempty"`
+
 	Username   string `json:"username,omitempty"`
 	PythonPath string `json:"python_path,omitempty"`
 	ShellType  string `json:"shell_type,omitempty"`
@@ -73,7 +106,21 @@ type Build struct {
 func (b *Build) Moved(to BuildState, now time.Time) *Build {
 	c := *b
 	c.State, c.Since = to, now.UTC().Truncate(time.Millisecond)
+	c.Timeline = entered(b.Timeline, to, c.Since)
 	return &c
+}
+
+// Because returns a copy of b whose timeline says why it is in its state.
+func (b *Build) Because(reason string) *Build {
+	c := *b
+	c.Timeline = because(b.Timeline, reason)
+	return &c
+}
+
+// WasReady tells whether b ever became ready, whatever became of it since.
+func (b *Build) WasReady() bool {
+	return b.State == BuildReady ||
+		slices.ContainsFunc(b.Timeline, func(e Entry[BuildState]) bool { return e.State == BuildReady })
 }
 
 // Artifact returns the artifact of a format, or nil.
@@ -134,10 +181,20 @@ type Upload struct {
 	// Bytes is the size of the file, SentBytes how much of it was sent.
 	Bytes     int64 `json:"bytes,omitempty"`
 	SentBytes int64 `json:"sent_bytes,omitempty"`
+	// BytesPerSecond is how fast it goes, and Expected when all of it will have
+	// been sent at that; both only while it is sent.
+	BytesPerSecond int64      `json:"bytes_per_second,omitempty"`
+	Expected       *time.Time `json:"expected,omitempty"`
 	// Attempts is how many uploads of this build to this provider failed
 	// before; Error is why this one did.
 	Attempts int    `json:"attempts,omitempty"`
 	Error    string `json:"error,omitempty"`
+	// Withdrawn is why and by whom the upload was taken out of service: it
+	// serves no label, and once deleted it is not made again. Empty if it was
+	// not.
+	Withdrawn string `json:"withdrawn,omitempty"`
+	// Timeline is the states that it was in, those of earlier attempts before.
+	Timeline []Entry[UploadState] `json:"timeline,omitempty"`
 
 	Record
 }
@@ -146,6 +203,14 @@ type Upload struct {
 func (u *Upload) Moved(to UploadState, now time.Time) *Upload {
 	c := *u
 	c.State, c.Since = to, now.UTC().Truncate(time.Millisecond)
+	c.Timeline = entered(u.Timeline, to, c.Since)
+	return &c
+}
+
+// Because returns a copy of u whose timeline says why it is in its state.
+func (u *Upload) Because(reason string) *Upload {
+	c := *u
+	c.Timeline = because(u.Timeline, reason)
 	return &c
 }
 

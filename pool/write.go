@@ -51,6 +51,8 @@ type Write struct {
 	Quotas      []Change[Quota]
 	Healths     []Change[Health]
 	Penalties   []Change[Penalty]
+	// Pauses are those of images.
+	Pauses []Change[Pause]
 	// Freezes has at most one change: there is one freeze or none.
 	Freezes []Change[Freeze]
 	// Requests may only be removed: their values belong to their clients.
@@ -76,6 +78,7 @@ type Snapshot struct {
 	Quotas      []*Quota
 	Healths     []*Health
 	Penalties   []*Penalty
+	Pauses      []*Pause
 	Members     []*Member
 	// Freeze is nil unless launching is frozen.
 	Freeze *Freeze
@@ -118,6 +121,16 @@ func (s *Snapshot) Health(provider string) *Health {
 func (s *Snapshot) Penalty(group string) *Penalty {
 	for _, p := range s.Penalties {
 		if p.Group == group {
+			return p
+		}
+	}
+	return nil
+}
+
+// Pause returns the pause of an image, or nil.
+func (s *Snapshot) Pause(image string) *Pause {
+	for _, p := range s.Pauses {
+		if p.Image == image {
 			return p
 		}
 	}

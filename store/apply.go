@@ -200,13 +200,14 @@ func buildState(b *pool.Build) *pool.BuildState { return &b.State }
 
 func uploadState(u *pool.Upload) *pool.UploadState { return &u.State }
 
-// addStateless adds quotas, healths, penalties, the freeze and commands.
+// addStateless adds quotas, healths, penalties, pauses, the freeze and commands.
 func (p *plan) addStateless(w pool.Write) error {
 	if err := errors.Join(
 		addChanges(p, p.store.codec.quotas, w.Quotas),
 		addChanges(p, p.store.codec.healths, w.Healths),
 		addChanges(p, p.store.codec.penalties, w.Penalties),
 		addChanges(p, p.store.codec.freezes, w.Freezes),
+		addChanges(p, p.store.codec.pauses, w.Pauses),
 	); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type codec struct {
 	members     kind[pool.Member]
 	penalties   kind[pool.Penalty]
 	freezes     kind[pool.Freeze]
+	pauses      kind[pool.Pause]
 }
 
 func newCodec() codec {
@@ -113,6 +114,11 @@ func newCodec() codec {
 			name: "freeze", known: fieldsOf[pool.Freeze](),
 			key:  func(k keys, _ *pool.Freeze) string { return k.freeze() },
 			meta: func(f *pool.Freeze) (*pool.Record, *int) { return &f.Record, &f.V },
+		},
+		pauses: kind[pool.Pause]{
+			name: "pause", known: fieldsOf[pool.Pause](),
+			key:  func(k keys, p *pool.Pause) string { return k.pause(p.Image) },
+			meta: func(p *pool.Pause) (*pool.Record, *int) { return &p.Record, &p.V },
 		},
 	}
 }

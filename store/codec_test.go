@@ -86,12 +86,15 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.builds, &pool.Build{
 		V: 1, Image: "i", ID: "b", State: pool.BuildReady, Since: at, Created: at, Builder: "peer", RecipeHash: "h",
 		Artifacts: []pool.Artifact{{Format: "qcow2", Path: "b.qcow2", Bytes: 3, MD5: "m", SHA256: "s", SHA512: "l"}},
-		Error:     "e", Log: "b.log", Username: "u", PythonPath: "auto", ShellType: "sh", Record: rec,
+		Error:     "e", Log: "b.log", Username: "u", PythonPath: "auto", ShellType: "sh", Withdrawn: "by me",
+		Timeline: []pool.Entry[pool.BuildState]{{State: pool.BuildReady, At: at, Reason: "built"}}, Record: rec,
 	})
 	goldenRecord(t, c.uploads, &pool.Upload{
 		V: 1, Image: "i", Build: "b", Provider: "p", State: pool.UploadUploading, Since: at, Created: at, ExternalID: "x",
-		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Record: rec,
+		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Withdrawn: "by me",
+		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})
+	goldenRecord(t, c.pauses, &pool.Pause{V: 1, Image: "i", By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.commands, &pool.Command{
 		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", Leaks: []string{"instance/i"}, By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",
 		ID: "c1", Record: rec,

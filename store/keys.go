@@ -27,6 +27,7 @@ const (
 	familyMember
 	familyPenalty
 	familyFreeze
+	familyPause
 	familyOther
 )
 
@@ -70,6 +71,8 @@ func (k keys) node(provider string, id pool.NodeID) string {
 }
 
 func (k keys) build(image, build string) string { return k.join("images", image, "builds", build) }
+
+func (k keys) pause(image string) string { return k.join("images", image, "pause") }
 
 func (k keys) upload(image, build, provider string) string {
 	return k.join("images", image, "builds", build, "uploads", provider)
@@ -119,6 +122,9 @@ func (k keys) parse(key string) place {
 		return parseNames(familyNode, rest, "", "")
 	case "images":
 		if p := parseNames(familyUpload, rest, "", "builds", "", "uploads", ""); p.family != familyNone {
+			return p
+		}
+		if p := parseNames(familyPause, rest, "", "pause"); p.family != familyNone {
 			return p
 		}
 		return parseNames(familyBuild, rest, "", "builds", "")

@@ -63,6 +63,7 @@ type tables struct {
 	members     table[pool.Member]
 	penalties   table[pool.Penalty]
 	freezes     table[pool.Freeze]
+	pauses      table[pool.Pause]
 	// unreadable says why a record cannot be read, by key.
 	unreadable map[string]error
 }
@@ -107,6 +108,8 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error { //nolint:cyclop /
 		return decodeInto(s, &t.penalties, s.codec.penalties, p, it)
 	case familyFreeze:
 		return decodeInto(s, &t.freezes, s.codec.freezes, p, it)
+	case familyPause:
+		return decodeInto(s, &t.pauses, s.codec.pauses, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
@@ -155,6 +158,8 @@ func (t *tables) remove(s *Store, key string) { //nolint:cyclop // a case for ea
 		t.penalties.set(key, nil)
 	case familyFreeze:
 		t.freezes.set(key, nil)
+	case familyPause:
+		t.pauses.set(key, nil)
 	case familyNone, familyOther:
 	}
 }
@@ -165,6 +170,7 @@ func (t *tables) snapshot(revision int64) *pool.Snapshot {
 		Nodes:    t.nodes.list(), Requests: t.requests.list(), Allocations: t.allocations.list(),
 		Builds: t.builds.list(), Uploads: t.uploads.list(), Commands: t.commands.list(),
 		Quotas: t.quotas.list(), Healths: t.healths.list(), Penalties: t.penalties.list(), Members: t.members.list(),
+		Pauses:     t.pauses.list(),
 		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
 	}
 	if f := t.freezes.list(); len(f) > 0 {

@@ -171,6 +171,7 @@ func TestReadHasEveryKind(t *testing.T) {
 		By:        pool.Operator,
 		Penalties: []pool.Change[pool.Penalty]{pool.Create(&pool.Penalty{Group: "g"})},
 		Freezes:   []pool.Change[pool.Freeze]{pool.Create(&pool.Freeze{By: "me"})},
+		Pauses:    []pool.Change[pool.Pause]{pool.Create(&pool.Pause{Image: "i"})},
 	})
 	r.apply(t, pool.Write{
 		By:      pool.Uploader,
@@ -193,9 +194,9 @@ func TestReadHasEveryKind(t *testing.T) {
 	}
 	got := []int{
 		len(s.Nodes), len(s.Builds), len(s.Quotas), len(s.Uploads), len(s.Allocations), len(s.Commands),
-		len(s.Requests), len(s.Members), len(s.Healths), len(s.Penalties), len(s.Unreadable),
+		len(s.Requests), len(s.Members), len(s.Healths), len(s.Penalties), len(s.Pauses), len(s.Unreadable),
 	}
-	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Freeze == nil || s.Revision != r.mem.Revision() {
+	if !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) || s.Freeze == nil || s.Revision != r.mem.Revision() {
 		t.Errorf("got %v at %d", got, s.Revision)
 	}
 }

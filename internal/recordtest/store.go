@@ -24,6 +24,7 @@ type Store struct {
 	Uploads  []*pool.Upload
 	Commands []*pool.Command
 	Nodes    []*pool.Node
+	Pauses   []*pool.Pause
 	// Fail, if set, answers a write instead of the store: applied writes are
 	// made first, as if only the reply was lost. No error leaves the write to
 	// the store.
@@ -44,7 +45,7 @@ func (s *Store) Snapshot() *pool.Snapshot {
 	defer s.mu.Unlock()
 	return &pool.Snapshot{
 		Revision: s.Revision, Builds: slices.Clone(s.Builds), Uploads: slices.Clone(s.Uploads),
-		Commands: slices.Clone(s.Commands), Nodes: slices.Clone(s.Nodes),
+		Commands: slices.Clone(s.Commands), Nodes: slices.Clone(s.Nodes), Pauses: slices.Clone(s.Pauses),
 	}
 }
 

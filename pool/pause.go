@@ -1,0 +1,24 @@
+package pool
+
+import "time"
+
+// Pause stops the builds of an image. It is there or not; an operator makes and
+// removes it, and it holds whoever runs. The configuration can pause an image
+// as well.
+type Pause struct {
+	V      int       `json:"v"`
+	Image  string    `json:"image"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+
+	Record
+}
+
+// Text says so for a reader.
+func (p *Pause) Text() string {
+	if p.Reason == "" {
+		return "paused by " + p.By
+	}
+	return "paused by " + p.By + ": " + p.Reason
+}

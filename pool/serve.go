@@ -1,0 +1,45 @@
+package pool
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Use is an image in a provider.
+type Use struct{ Provider, Image string }
+
+// Serving returns the uploads that nodes may be made from, for each image in
+// each provider that of the newest build first. What an operator took out of
+// service is not among them, whether he withdrew the upload or its build.
+func (s *Snapshot) Serving() map[Use][]*Upload {
+	builds := make(map[[2]string]*Build, len(s.Builds))
+	for _, b := range s.Builds {
+		builds[[2]string{b.Image, b.ID}] = b
+	}
+	serving := map[Use][]*Upload{}
+	for _, u := range s.Uploads {
+		if b := builds[[2]string{u.Image, u.Build}]; u.serves(b) {
+			k := Use{u.Provider, u.Image}
+			serving[k] = append(serving[k], u)
+		}
+	}
+	for _, some := range serving {
+		slices.SortStableFunc(some, func(a, b *Upload) int {
+			of, other := builds[[2]string{a.Image, a.Build}], builds[[2]string{b.Image, b.Build}]
+			if of == nil || other == nil {
+				return b.Created.Compare(a.Created)
+			}
+			return cmp.Or(other.Created.Compare(of.Created), b.Created.Compare(a.Created))
+		})
+	}
+	return serving
+}
+
+// serves tells whether nodes may be made from an upload of a build; the record
+// of the build may be missing.
+func (u *Upload) serves(b *Build) bool {
+	if u.State != UploadReady || u.ExternalID == "" || u.Withdrawn != "" {
+		return false
+	}
+	return b == nil || b.Withdrawn == "" && b.State != BuildDeleting && b.State != BuildDeleted
+}
