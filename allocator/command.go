@@ -107,7 +107,9 @@ func (d *decider) effect(c *pool.Command, n *pool.Node) (*pool.Node, string) {
 		return d.deleted(n, reason), ""
 	case pool.VerbForceDelete:
 		return d.deleted(n, reason), ""
-	case pool.VerbBuild, pool.VerbExplain, pool.VerbRemoveLeaks:
+	case pool.VerbExplain, pool.VerbRemoveLeaks,
+		pool.VerbBuild, pool.VerbWithdrawBuild, pool.VerbRestoreBuild, pool.VerbDeleteBuild,
+		pool.VerbWithdrawUpload, pool.VerbRestoreUpload, pool.VerbDeleteUpload, pool.VerbRetryUpload:
 	}
 	return nil, "not a verb of nodes"
 }

@@ -255,8 +255,11 @@ func TestFailure(t *testing.T) {
 	}
 	h.now = h.now.Add(61 * time.Second)
 	h.settle(b)
-	if s = h.store.Snapshot(); len(s.Builds) != 1 || s.Builds[0].Attempts != 1 {
-		t.Errorf("want the second failure only, counting the first: %v", h.store.Moves)
+	if s = h.store.Snapshot(); s.BuildsOf("noble")[0].Attempts != 1 {
+		t.Errorf("the second failure does not count the first: %v", h.store.Moves)
+	}
+	if d := cmp.Diff([]string{"failed", "deleted"}, h.states()); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -375,7 +378,7 @@ func TestRetention(t *testing.T) {
 	}
 	h.store.Edit(func() { h.store.Uploads = h.store.Uploads[1:] })
 	h.settle(b)
-	if d := cmp.Diff([]string{"ready", "ready"}, h.states()); d != "" {
+	if d := cmp.Diff([]string{"ready", "ready", "deleted"}, h.states()); d != "" {
 		t.Error(d)
 	}
 	if logs, _ := files(h.dirs.Logs, "noble"); len(logs) != 2 {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"poold/pool"
@@ -34,7 +35,7 @@ func Due(s *pool.Snapshot, image *pool.Image, now time.Time) Verdict {
 	builds := s.BuildsOf(image.Name)
 	v := Verdict{Commands: openCommands(s, image.Name)}
 	v.Attempts, v.At = failures(builds, RecipeHash(image))
-	if reason := forbidden(builds, image); reason != "" {
+	if reason := forbidden(s, builds, image); reason != "" {
 		v.Reason, v.At = reason, time.Time{}
 		return v
 	}
@@ -46,16 +47,19 @@ func Due(s *pool.Snapshot, image *pool.Image, now time.Time) Verdict {
 		v.Reason = fmt.Sprintf("failed %d times in a row, backing off", v.Attempts)
 		return v
 	}
-	v.Reason, v.At = wanted(newest(builds, pool.BuildReady), image, now)
+	v.Reason, v.At = wanted(lastMade(builds), image, now)
 	v.Build = v.At.IsZero()
 	return v
 }
 
 // forbidden is why the image may not be built even if asked for, or "".
-func forbidden(builds []*pool.Build, image *pool.Image) string {
+func forbidden(s *pool.Snapshot, builds []*pool.Build, image *pool.Image) string {
+	pause := s.Pause(image.Name)
 	switch running := newest(builds, pool.BuildBuilding); {
 	case image.Paused:
 		return "the image is paused"
+	case pause != nil:
+		return pause.Text()
 	case len(image.Formats) == 0:
 		return "nobody wants a format of the image"
 	case running != nil:
@@ -63,6 +67,19 @@ func forbidden(builds []*pool.Build, image *pool.Image) string {
 	}
 	return ""
 }
+
+// lastMade returns the build that the next one is counted from, or nil if
+// nothing serves the image. One that was deleted by hand counts: what it was
+// made of has not changed since, and the next one would be like it.
+func lastMade(builds []*pool.Build) *pool.Build {
+	if !slices.ContainsFunc(builds, serves) {
+		return nil
+	}
+	return builds[slices.IndexFunc(builds, (*pool.Build).WasReady)]
+}
+
+// serves tells whether nodes can be made from a build.
+func serves(b *pool.Build) bool { return b.State == pool.BuildReady && b.Withdrawn == "" }
 
 // wanted is why a build is due; if none is, it says when the next one will be.
 func wanted(ready *pool.Build, image *pool.Image, now time.Time) (string, time.Time) {
@@ -77,18 +94,29 @@ func wanted(ready *pool.Build, image *pool.Image, now time.Time) (string, time.T
 			return "the newest build lacks format " + format, time.Time{}
 		}
 	}
-	if at := ready.Since.Add(image.RebuildAge); now.Before(at) {
+	if at := madeAt(ready).Add(image.RebuildAge); now.Before(at) {
 		return "the newest build is recent", at
 	}
 	return "the newest build is older than " + image.RebuildAge.String(), time.Time{}
 }
 
+// madeAt is when a build became ready.
+func madeAt(b *pool.Build) time.Time {
+	for _, e := range b.Timeline {
+		if e.State == pool.BuildReady {
+			return e.At
+		}
+	}
+	return b.Since
+}
+
 // failures counts the builds of a recipe that failed since the last ready one,
 // and says when the next may be tried. A changed recipe starts anew.
 func failures(builds []*pool.Build, recipe string) (int, time.Time) {
-	failed, ready := newest(builds, pool.BuildFailed), newest(builds, pool.BuildReady)
+	failed := newest(builds, pool.BuildFailed)
+	made := slices.IndexFunc(builds, (*pool.Build).WasReady)
 	if failed == nil || failed.RecipeHash != recipe ||
-		ready != nil && ready.Created.After(failed.Created) {
+		made >= 0 && builds[made].Created.After(failed.Created) {
 		return 0, time.Time{}
 	}
 	n := failed.Attempts + 1

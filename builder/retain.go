@@ -11,33 +11,48 @@ import (
 // the one to roll back to.
 const keepReady = 2
 
+// remembered is how many records of deleted builds of an image are kept, for
+// whoever wants to know what became of them.
+const remembered = 10
+
 // retain returns the changes that retention asks for: superseded builds and
-// all but the newest failed one (kept for its log) go, and what is gone
-// everywhere is removed. It is pure. Builds are newest first.
+// all but the newest failed one (kept for its log) go, and of what is gone
+// everywhere the newest records are kept. A build that was withdrawn stays
+// until it would have been superseded, but is not counted. It is pure. Builds
+// are newest first.
 func retain(builds []*pool.Build, uploads []*pool.Upload, now time.Time) []pool.Change[pool.Build] {
 	var changes []pool.Change[pool.Build]
 	lastUses := lastUses(builds, uploads)
-	ready, failed := 0, 0
+	newer := map[pool.BuildState]int{}
 	for _, b := range builds {
-		switch b.State {
-		case pool.BuildBuilding:
-		case pool.BuildReady:
-			if ready++; ready > keepReady && !lastUses[b.ID] {
-				changes = append(changes, pool.Update(b, b.Moved(pool.BuildDeleting, now)))
-			}
-		case pool.BuildFailed:
-			if failed++; failed > 1 {
-				changes = append(changes, pool.Update(b, b.Moved(pool.BuildDeleting, now)))
-			}
-		case pool.BuildDeleting:
-			if !uploaded(uploads, b.ID) {
-				changes = append(changes, pool.Update(b, b.Moved(pool.BuildDeleted, now)))
-			}
-		case pool.BuildDeleted:
+		n := newer[b.State]
+		if b.State != pool.BuildReady || serves(b) {
+			newer[b.State]++
+		}
+		if b.State == pool.BuildDeleted && n >= remembered {
 			changes = append(changes, pool.Remove(b))
+			continue
+		}
+		if to, reason := retired(b, n, lastUses[b.ID], uploaded(uploads, b.ID)); to != "" {
+			changes = append(changes, pool.Update(b, b.Moved(to, now).Because(reason)))
 		}
 	}
 	return changes
+}
+
+// retired is the state that retention moves a build to and why, or "" if it
+// stays. There are newer ones of its state; somewhere there is nothing newer
+// than it (last), or it itself (there).
+func retired(b *pool.Build, newer int, last, there bool) (to pool.BuildState, reason string) { //nolint:revive // what is known of it
+	switch {
+	case b.State == pool.BuildReady && newer >= keepReady && !last:
+		return pool.BuildDeleting, "superseded"
+	case b.State == pool.BuildFailed && newer > 0:
+		return pool.BuildDeleting, "a later one failed as well"
+	case b.State == pool.BuildDeleting && !there:
+		return pool.BuildDeleted, "its files and uploads are gone"
+	}
+	return "", ""
 }
 
 // uploaded tells whether a provider has, or may have, the build.
@@ -53,10 +68,9 @@ func lastUses(builds []*pool.Build, uploads []*pool.Upload) map[string]bool {
 	uses, served := make(map[string]bool), make(map[string]bool)
 	for _, b := range builds {
 		for _, u := range uploads {
-			if u.Build != b.ID || u.State != pool.UploadReady || served[u.Provider] {
-				continue
+			if u.Build == b.ID && u.State == pool.UploadReady && u.Withdrawn == "" && serves(b) && !served[u.Provider] {
+				served[u.Provider], uses[b.ID] = true, true
 			}
-			served[u.Provider], uses[b.ID] = true, true
 		}
 	}
 	return uses

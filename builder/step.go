@@ -36,7 +36,11 @@ func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(again), nil
 	}
 	builds := s.BuildsOf(b.image.Name)
-	written, err := b.settle(ctx, s, builds, now)
+	written, err := b.obey(ctx, s, builds, now)
+	if err != nil || written {
+		return now.Add(again), b.unless(ctx, err, s)
+	}
+	written, err = b.settle(ctx, s, builds, now)
 	if err != nil || written {
 		return now.Add(again), b.unless(ctx, err, s)
 	}
@@ -113,13 +117,13 @@ func (b *Builder) ending(r *pool.Build, now time.Time) *pool.Build {
 	case b.ended.err != nil:
 		return failed(r, b.ended.err.Error(), now)
 	}
-	ready := r.Moved(pool.BuildReady, now)
+	ready := r.Moved(pool.BuildReady, now).Because("every format is there")
 	ready.Artifacts = b.ended.artifacts
 	return ready
 }
 
 func failed(r *pool.Build, reason string, now time.Time) *pool.Build {
-	f := r.Moved(pool.BuildFailed, now)
+	f := r.Moved(pool.BuildFailed, now).Because(firstLine(reason))
 	f.Error = reason
 	return f
 }
@@ -158,6 +162,7 @@ func (b *Builder) start(ctx context.Context, v Verdict, now time.Time) error {
 		Builder: b.peer, RecipeHash: RecipeHash(&b.image), Attempts: v.Attempts,
 		Log:      logPath(b.dirs, b.image.Name, id),
 		Username: b.image.Username, PythonPath: b.image.PythonPath, ShellType: b.image.ShellType,
+		Timeline: []pool.Entry[pool.BuildState]{{State: pool.BuildBuilding, At: at, Reason: v.Reason}},
 	}
 	w := pool.Write{
 		By: pool.Builder, Builds: []pool.Change[pool.Build]{pool.Create(r)},
