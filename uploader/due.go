@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +19,10 @@ const (
 
 // Plan is what is to be done with the uploads of one provider.
 type Plan struct {
-	Create []Creation
+	// Answers are what operators want done. An upload that one of them is
+	// about is nowhere else in the plan.
+	Answers []Answer
+	Create  []Creation
 	// Send are uploads to be carried through until they are ready.
 	Send []*pool.Upload
 	// Retire are uploads to be moved to deleting.
@@ -59,9 +63,18 @@ type View struct {
 // Decide makes the plan. It is pure.
 func Decide(v View, now time.Time) Plan {
 	var p Plan
-	for _, image := range images(v) {
-		d := decision{View: v, plan: &p, use: imageUse(v.Provider, image), builds: v.Snapshot.BuildsOf(image), now: now}
-		d.image(uploads(v, image))
+	asked := map[string][]*pool.Command{}
+	for _, c := range v.Snapshot.Commands {
+		if image, _, ours := target(c, v.Provider.Name); ours {
+			asked[image] = append(asked[image], c)
+		}
+	}
+	for _, image := range images(v, asked) {
+		d := decision{
+			View: v, plan: &p, use: imageUse(v.Provider, image), builds: v.Snapshot.BuildsOf(image), now: now,
+		}
+		d.wanted = d.newest()
+		d.image(d.obey(asked[image], uploads(v, image)))
 	}
 	return p
 }
@@ -76,18 +89,20 @@ type decision struct {
 	builds []*pool.Build
 	// wanted is the build that should be in the provider, or nil.
 	wanted *pool.Build
-	// ready counts the ready uploads to keep so far.
+	// asked are the builds whose upload a command is about.
+	asked map[string]bool
+	// ready counts the ready uploads that serve so far.
 	ready int
 	now   time.Time
 }
 
+// image decides about the uploads of the image that no command is about.
 func (d *decision) image(records []*pool.Upload) {
-	d.wanted = d.newest()
 	d.order(records)
 	for _, u := range records {
 		d.upload(u)
 	}
-	if d.wanted != nil && !slices.ContainsFunc(records, func(u *pool.Upload) bool { return u.Build == d.wanted.ID }) {
+	if d.wanted != nil && !d.asked[d.wanted.ID] && !slices.ContainsFunc(records, func(u *pool.Upload) bool { return u.Build == d.wanted.ID }) {
 		d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted})
 	}
 }
@@ -102,15 +117,7 @@ func (d *decision) upload(u *pool.Upload) {
 		}
 		d.retire(u, reason)
 	case pool.UploadReady:
-		if reason == "" {
-			d.ready++
-		}
-		if d.ready > keepReady {
-			reason = "superseded"
-		}
-		if reason != "" && !d.needed(u) {
-			d.retire(u, reason)
-		}
+		d.keep(u, reason)
 	case pool.UploadFailed:
 		d.retire(u, "failed")
 	case pool.UploadDeleting:
@@ -120,13 +127,28 @@ func (d *decision) upload(u *pool.Upload) {
 	}
 }
 
+// keep retires a ready upload if there is a reason or newer ones do, but not
+// while a launch needs it.
+func (d *decision) keep(u *pool.Upload, reason string) {
+	switch {
+	case reason == "" && d.ready >= keepReady:
+		reason = "superseded"
+	case reason == "" && d.serves(u):
+		d.ready++
+	}
+	if reason != "" && !d.needed(u) {
+		d.retire(u, reason)
+	}
+}
+
 // newest returns the build that the provider should have and this peer can
-// bring, or nil: the newest ready one if this peer made it in the format.
+// bring, or nil: the newest ready one that nobody withdrew, if this peer made
+// it in the format.
 func (d *decision) newest() *pool.Build {
 	if d.use == nil || d.use.Paused {
 		return nil
 	}
-	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.State == pool.BuildReady })
+	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.State == pool.BuildReady && b.Withdrawn == "" })
 	if i < 0 || d.builds[i].Builder != d.Peer || d.builds[i].Artifact(d.Format) == nil {
 		return nil
 	}
@@ -144,16 +166,37 @@ func (d *decision) order(records []*pool.Upload) {
 
 // unwanted is why an upload should not be, whatever else there is; or "".
 func (d *decision) unwanted(u *pool.Upload) string {
-	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.ID == u.Build })
+	build := d.build(u)
+	sent := u.State != pool.UploadPending && u.State != pool.UploadUploading
 	switch {
 	case d.use == nil:
 		return "the provider no longer lists the image"
-	case i < 0 || d.builds[i].State != pool.BuildReady:
+	case build == nil && len(d.Snapshot.Unreadable) > 0:
+		return "" // it may be there
+	case build == nil || build.State != pool.BuildReady:
 		return "its build is deleted"
+	case build.Withdrawn != "" && !sent:
+		return "its build is " + build.Withdrawn
 	case u.State == pool.UploadPending && d.wanted != nil && d.wanted.ID != u.Build:
 		return "superseded before it was sent"
 	}
 	return ""
+}
+
+// build returns the build of an upload, or nil.
+func (d *decision) build(u *pool.Upload) *pool.Build {
+	for _, b := range d.builds {
+		if b.ID == u.Build {
+			return b
+		}
+	}
+	return nil
+}
+
+// serves tells whether nodes may be made from an upload that is ready.
+func (d *decision) serves(u *pool.Upload) bool {
+	b := d.build(u)
+	return u.Withdrawn == "" && (b == nil || b.Withdrawn == "")
 }
 
 // needed tells whether a launch is about to use the upload, or uses it.
@@ -169,9 +212,18 @@ func (d *decision) retire(u *pool.Upload, reason string) {
 }
 
 // gone decides about the record of an upload that is no longer in the cloud.
+// That of one that an operator withdrew keeps it from being made again for as
+// long as its build is there.
 func (d *decision) gone(u *pool.Upload) {
-	if d.wanted == nil || u.Build != d.wanted.ID || u.Error == "" {
+	build := d.build(u)
+	switch {
+	case u.Withdrawn != "" && d.use != nil && build != nil && build.State == pool.BuildReady:
+		return
+	case d.wanted == nil || u.Build != d.wanted.ID:
 		d.plan.Remove = append(d.plan.Remove, u)
+		return
+	case u.Error == "":
+		d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted, Replaces: u})
 		return
 	}
 	attempts := u.Attempts + 1
@@ -187,9 +239,10 @@ func (d *decision) gone(u *pool.Upload) {
 // backoff is how long to wait after n failures in a row.
 func backoff(n int) time.Duration { return min(retryFirst<<min(max(n-1, 0), 10), retryMax) }
 
-// images lists what the provider lists and what it has uploads of, sorted.
-func images(v View) []string {
-	var names []string
+// images lists what the provider lists, what it has uploads of and what is
+// asked about, sorted.
+func images(v View, asked map[string][]*pool.Command) []string {
+	names := slices.Collect(maps.Keys(asked))
 	for _, i := range v.Provider.Images {
 		names = append(names, i.Name)
 	}

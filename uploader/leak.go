@@ -88,7 +88,7 @@ func (u *Uploader) vanished(ctx context.Context) map[*pool.Upload]string {
 // report retires the uploads that vanished: they are made again.
 func (u *Uploader) report(ctx context.Context, r patrolReport, now time.Time) error {
 	for upload, reason := range r.vanished {
-		after := upload.Moved(pool.UploadDeleting, now)
+		after := upload.Moved(pool.UploadDeleting, now).Because(reason)
 		after.Error = reason
 		u.log.Warn("upload lost", append(keyOf(upload).fields(), zap.String("reason", reason))...)
 		if err := u.write(ctx, u.store.Snapshot(), pool.Update(upload, after)); err != nil {

@@ -101,13 +101,19 @@ func (u *Uploader) next(plan Plan, now time.Time) time.Time {
 
 // record makes the writes of a plan.
 func (u *Uploader) record(ctx context.Context, s *pool.Snapshot, plan Plan, now time.Time) error {
+	for i := range plan.Answers {
+		if err := u.answer(ctx, s, &plan.Answers[i]); err != nil {
+			return err
+		}
+	}
 	for _, r := range plan.Retire {
 		if j := u.jobs[keyOf(r.Upload)]; j != nil {
 			// The job stops first; the next pass sees the record it left.
 			j.cancel(errUnwanted)
 			continue
 		}
-		if err := u.write(ctx, s, pool.Update(r.Upload, r.Upload.Moved(pool.UploadDeleting, now))); err != nil {
+		after := r.Upload.Moved(pool.UploadDeleting, now).Because(r.Reason)
+		if err := u.write(ctx, s, pool.Update(r.Upload, after)); err != nil {
 			return err
 		}
 		u.log.Info("upload retired", append(keyOf(r.Upload).fields(), zap.String("reason", r.Reason))...)
@@ -125,6 +131,18 @@ func (u *Uploader) record(ctx context.Context, s *pool.Snapshot, plan Plan, now 
 	return nil
 }
 
+// answer carries out a command. If the upload is being moved that stops first;
+// the next pass sees the record it left.
+func (u *Uploader) answer(ctx context.Context, s *pool.Snapshot, a *Answer) error {
+	if a.After != nil {
+		if j := u.jobs[keyOf(a.Upload)]; j != nil {
+			j.cancel(errUnwanted)
+			return nil
+		}
+	}
+	return u.apply(ctx, s, a.write())
+}
+
 // create records a new upload with the id that its image will have.
 func (u *Uploader) create(ctx context.Context, s *pool.Snapshot, c Creation, now time.Time) error {
 	id, err := newUUID(u.random)
@@ -138,11 +156,16 @@ func (u *Uploader) create(ctx context.Context, s *pool.Snapshot, c Creation, now
 	}
 	at := now.UTC().Truncate(time.Millisecond)
 	artifact := c.Build.Artifact(u.driver.ImageFormat())
+	var before []pool.Entry[pool.UploadState]
+	if c.Replaces != nil {
+		before = c.Replaces.Timeline
+	}
 	return u.write(ctx, s, pool.Create(&pool.Upload{
 		V: pool.RecordVersion, Image: c.Build.Image, Build: c.Build.ID, Provider: u.provider.Name,
 		State: pool.UploadPending, Since: at, Created: at,
 		ExternalID: id, ExternalName: externalName(u.provider.ImageNameFormat, c.Build.Image, id, at),
 		Format: artifact.Format, Bytes: artifact.Bytes, Attempts: c.Attempts,
+		Timeline: append(slices.Clip(before), pool.Entry[pool.UploadState]{State: pool.UploadPending, At: at}),
 	}))
 }
 
@@ -228,8 +251,13 @@ func (u *Uploader) finished(r result, now time.Time) error {
 // unknown is repeated until it is known. It returns an error only if nothing
 // more may be done; otherwise the next pass decides again.
 func (u *Uploader) write(ctx context.Context, s *pool.Snapshot, c pool.Change[pool.Upload]) error {
+	return u.apply(ctx, s, pool.Write{By: pool.Uploader, Uploads: []pool.Change[pool.Upload]{c}})
+}
+
+// apply is write for any write.
+func (u *Uploader) apply(ctx context.Context, s *pool.Snapshot, w pool.Write) error {
 	for {
-		revision, err := u.store.Apply(ctx, pool.Write{By: pool.Uploader, Uploads: []pool.Change[pool.Upload]{c}})
+		revision, err := u.store.Apply(ctx, w)
 		switch {
 		case err == nil:
 			u.after = max(u.after, revision)

@@ -65,7 +65,7 @@ func (u *Uploader) transfer(ctx context.Context, r *pool.Upload, build *pool.Bui
 	if bounded.Err() != nil && t.problem != nil {
 		failed.Error += ": " + t.problem.Error()
 	}
-	if err := t.save(ctx, failed); err != nil {
+	if err := t.save(ctx, failed.Because(failed.Error)); err != nil {
 		return t.record.Revision, err
 	}
 	u.metrics.uploads.WithLabelValues(u.provider.Name, "failed").Inc()
