@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"poold/pool"
 	"poold/store"
 )
@@ -99,4 +101,25 @@ func result(c *pool.Command) error {
 		return fmt.Errorf("%s: %w", c.Error, pool.ErrNotFound)
 	}
 	return fmt.Errorf("%w: %s", errRefused, c.Error)
+}
+
+// each does something with every name, and prints those that it was done with.
+func each(cmd *cobra.Command, what string, names []string, do func(name string) error) error {
+	var failed []error
+	for _, name := range names {
+		if err := do(name); err != nil {
+			failed = append(failed, fmt.Errorf("%s %s: %w", what, name, err))
+			continue
+		}
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), name); err != nil {
+			return err
+		}
+	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case len(names):
+		return errors.Join(failed...)
+	}
+	return fmt.Errorf("%w: %w", errPartly, errors.Join(failed...))
 }

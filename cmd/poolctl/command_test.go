@@ -75,6 +75,9 @@ func obey(s *pool.Snapshot) []pool.Write {
 func TestCommands(t *testing.T) {
 	name, _, records := prefix(t)
 	serve(t, records, obey)
+	if err := seedUpload(t.Context(), records, "north", pool.UploadUploading); err != nil {
+		t.Fatal(err)
+	}
 	if err := seedLeaks(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +98,12 @@ func TestCommands(t *testing.T) {
 		{"image build noble", 0, "", ""},
 		{"image build none", exitNotFound, "", "no such thing"},
 		{"image build busy", exitRefused, "", "in use"},
+		{"image delete noble/1 noble/2 --reason panics", 0, "noble/1\nnoble/2\n", ""},
+		{"image delete busy/1", exitRefused, "", "build busy/1: refused: it is in use"},
+		{"upload delete noble/0001/north --reason panics", 0, "noble/0001/north\n", ""},
+		{"upload retry noble/0001/north noble/0001/south", exitPartly, "noble/0001/north\n", "upload noble/0001/south: no such record"},
+		{"upload pause noble/0001/north", 0, "noble/0001/north\n", ""},
+		{"upload unpause noble/0001/north", 0, "noble/0001/north\n", ""},
 		{"leak delete i1", exitUsage, "", "several leaks are called i1"},
 		{"leak delete i1 f1 --provider north", 0, "instance/i1\nfloating-ip/f1\n", ""},
 		{"leak delete instance/i2", 0, "instance/i2\n", ""},
@@ -128,8 +137,14 @@ func TestCommands(t *testing.T) {
 		if c.Verb == pool.VerbBuild && c.Target == "" {
 			t.Errorf("a build: %+v", c)
 		}
+		if c.Verb == pool.VerbDeleteUpload && (c.Target != "noble/0001" || c.Provider != "north" || c.Reason != "panics") {
+			t.Errorf("an upload: %+v", c)
+		}
 	}
-	want := map[pool.Verb]int{pool.VerbRemoveLeaks: 3, pool.VerbDelete: 9, pool.VerbForceDelete: 1, pool.VerbHold: 1, pool.VerbUnhold: 1, pool.VerbBuild: 3}
+	want := map[pool.Verb]int{
+		pool.VerbRemoveLeaks: 3, pool.VerbDelete: 9, pool.VerbForceDelete: 1, pool.VerbHold: 1, pool.VerbUnhold: 1, pool.VerbBuild: 3,
+		pool.VerbDeleteBuild: 3, pool.VerbDeleteUpload: 1, pool.VerbRetryUpload: 1, pool.VerbWithdrawUpload: 1, pool.VerbRestoreUpload: 1,
+	}
 	for verb, n := range want {
 		if verbs[verb] != n {
 			t.Errorf("%d commands %s, want %d", verbs[verb], verb, n)

@@ -42,8 +42,12 @@ func (e *env) complete(of names) cobra.CompletionFunc {
 // provider, which are agreed to by its name.
 func (e *env) completions(root *cobra.Command) {
 	arguments := map[string]names{
-		"node": nodeNames, "request": requestNames, "image": imageNames, "provider": providerNames, "peer": peerNames,
-		"leak": leakNames, "agree": providerNames, root.Name(): nodeNames,
+		"node": nodeNames, "request": requestNames, "image": imageNames, "upload": uploadNames, "provider": providerNames,
+		"peer": peerNames, "leak": leakNames, "agree": providerNames, root.Name(): nodeNames,
+	}
+	states := map[string][]string{
+		"node": plain(pool.NodeMachine().States()), root.Name(): plain(pool.NodeMachine().States()),
+		"image": plain(pool.BuildMachine().States()), "upload": plain(pool.UploadMachine().States()),
 	}
 	for _, noun := range append(root.Commands(), root) {
 		for _, verb := range noun.Commands() {
@@ -54,7 +58,10 @@ func (e *env) completions(root *cobra.Command) {
 			if argument.MatchString(verb.Use) && !verb.HasSubCommands() {
 				verb.ValidArgsFunction = e.complete(of)
 			}
-			e.completeFlags(verb)
+			e.completeFlags(verb, map[string]names{
+				"provider": providerNames, "label": labelNames, "image": imageNames,
+				"state": func(*pool.Snapshot) []string { return states[noun.Name()] },
+			})
 		}
 	}
 }
@@ -62,15 +69,13 @@ func (e *env) completions(root *cobra.Command) {
 // argument matches the usage of a command that takes names.
 var argument = regexp.MustCompile(`^\S+ [A-Z]+`)
 
-func (e *env) completeFlags(verb *cobra.Command) {
-	for flag, of := range map[string]names{
-		"provider": providerNames, "label": labelNames, "image": imageNames,
-		"state": func(*pool.Snapshot) []string { return nodeStates() },
-	} {
-		if verb.Flags().Lookup(flag) != nil {
-			if err := verb.RegisterFlagCompletionFunc(flag, e.complete(of)); err != nil {
-				panic(err) // registered twice
-			}
+func (e *env) completeFlags(verb *cobra.Command, flags map[string]names) {
+	for flag, of := range flags {
+		if verb.Flags().Lookup(flag) == nil {
+			continue
+		}
+		if err := verb.RegisterFlagCompletionFunc(flag, e.complete(of)); err != nil {
+			panic(err) // registered twice
 		}
 	}
 }
@@ -97,6 +102,14 @@ func imageNames(s *pool.Snapshot) []string {
 	var list []string
 	for _, m := range s.Members {
 		list = append(list, m.Images...)
+	}
+	return list
+}
+
+func uploadNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, u := range s.Uploads {
+		list = append(list, uploadName(u))
 	}
 	return list
 }

@@ -17,6 +17,8 @@ func TestCompletion(t *testing.T) {
 		"list --provider ":     {"north", "south"},
 		"leak agree ":          {"north", "south"},
 		"leak delete ":         {"instance/i1", "instance/i2", "keypair/k1", "floating-ip/f1"},
+		"image list --state ":  {"building", "deleted", "deleting", "failed", "ready"},
+		"upload retry ":        {"noble/0001/north", "noble/0001/south", "noble/0001/west"},
 		"request explain zuul": {"zuul/099", "zuul/100", "zuul/101"},
 		"request create ":      nil,
 		"freeze ":              nil,

@@ -109,6 +109,14 @@ func TestOutput(t *testing.T) {
 		"image-list":          "image list",
 		"image-list-wide":     "image list -o wide",
 		"image-list-name":     "image list -o name",
+		"image-list-json":     "image list --state ready -o json",
+		"image-list-none":     "image list --image other",
+		"image-show":          "image show noble",
+		"image-show-json":     "image show noble/0001 -o json",
+		"upload-list-json":    "upload list --provider south -o json",
+		"upload-list-filters": "upload list --state ready --image noble --build 0001 -o name",
+		"upload-show":         "upload show noble/0001/west",
+		"upload-show-yaml":    "upload show noble/0001/south -o yaml",
 		"upload-list":         "upload list",
 		"upload-list-wide":    "upload list -o wide",
 		"upload-list-name":    "upload list -o name",
@@ -155,7 +163,10 @@ func TestUsage(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"list -o xml", "-o xml: it must be table, wide, json, yaml or name"},
 		{"node show n1 -o xml", "-o xml"},
-		{"list --state redy", "--state redy: it must be one of building, deleted"},
+		{"list --state redy", "--state redy: it must be one of pending, building"},
+		{"image list --state redy", "--state redy: it must be one of building, ready, failed"},
+		{"upload list --state redy", "--state redy: it must be one of pending, uploading"},
+		{"image delete", "requires at least 1 arg(s)"},
 		{"list extra", "accepts 0 arg(s)"},
 		{"nonsense", "unknown command"},
 		{"node nonsense", "unknown command"},
@@ -199,7 +210,10 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestNotFound(t *testing.T) {
-	for _, line := range []string{"node show none", "request show zuul/none", "request delete zuul/none"} {
+	for _, line := range []string{
+		"node show none", "request show zuul/none", "request delete zuul/none", "image show none", "image logs none/1",
+		"upload show noble/0001/none", "upload retry noble/0001/none", "image pause none",
+	} {
 		if out, err := poolctl(t, strings.Fields(line)...); exitCode(err) != exitNotFound || out != "" {
 			t.Errorf("poolctl %s: %q, %v, want exit code %d", line, out, err, exitNotFound)
 		}

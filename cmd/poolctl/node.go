@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,22 +76,7 @@ func (f *nodeFilter) chooses() bool {
 
 // check refuses a state that no node is ever in.
 func (f *nodeFilter) check() error {
-	if f.state == "" || slices.Contains(nodeStates(), f.state) {
-		return nil
-	}
-	return fmt.Errorf("%w: --state %s: it must be one of %s", errUsage, f.state, strings.Join(nodeStates(), ", "))
-}
-
-// nodeStates lists the states that a node can be in.
-func nodeStates() []string {
-	known := map[string]bool{}
-	for _, e := range pool.NodeMachine().Edges {
-		if e.From != "" {
-			known[string(e.From)] = true
-		}
-		known[string(e.To)] = true
-	}
-	return slices.Sorted(maps.Keys(known))
+	return known("--state", f.state, pool.NodeMachine().States())
 }
 
 func (f *nodeFilter) wants(n *pool.Node, now time.Time) bool {
@@ -215,7 +197,7 @@ func nodeDelete(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.each(cmd.Context(), cmd.OutOrStdout(), ids, pool.Command{Verb: verb, Reason: "deleted by hand"})
+			return e.eachNode(cmd, ids, pool.Command{Verb: verb, Reason: "deleted by hand"})
 		},
 	}
 	b.flags(cmd)
@@ -253,7 +235,7 @@ func nodeHold(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.each(cmd.Context(), cmd.OutOrStdout(), ids, c)
+			return e.eachNode(cmd, ids, c)
 		},
 	}
 	b.flags(cmd)
@@ -271,29 +253,15 @@ func nodeUnhold(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "unhold ID...", Short: "End a hold: the node is deleted", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.each(cmd.Context(), cmd.OutOrStdout(), args, pool.Command{Verb: pool.VerbUnhold})
+			return e.eachNode(cmd, args, pool.Command{Verb: pool.VerbUnhold})
 		},
 	}
 }
 
-// each gives one command per node and waits for what became of it.
-func (e *env) each(ctx context.Context, w io.Writer, ids []string, c pool.Command) error {
-	var failed []error
-	for _, id := range ids {
+// eachNode gives one command per node.
+func (e *env) eachNode(cmd *cobra.Command, ids []string, c pool.Command) error {
+	return each(cmd, "node", ids, func(id string) error {
 		c.Node = pool.NodeID(id)
-		if err := e.command(ctx, c); err != nil {
-			failed = append(failed, fmt.Errorf("node %s: %w", id, err))
-			continue
-		}
-		if _, err := fmt.Fprintln(w, id); err != nil {
-			return err
-		}
-	}
-	switch len(failed) {
-	case 0:
-		return nil
-	case len(ids):
-		return errors.Join(failed...)
-	}
-	return fmt.Errorf("%w: %w", errPartly, errors.Join(failed...))
+		return e.command(cmd.Context(), c)
+	})
 }

@@ -125,12 +125,13 @@ func live(ctx context.Context, records *store.Store, id pool.NodeID, life []step
 func seedImages(ctx context.Context, records *store.Store) error {
 	at := noon.Add(-26 * time.Hour)
 	made := &pool.Build{Image: "noble", ID: "0001", State: pool.BuildBuilding, Since: at, Created: at, Builder: "one", Log: "/var/log/noble-0001.log"}
+	made.Timeline = []pool.Entry[pool.BuildState]{{State: pool.BuildBuilding, At: at, Reason: "there is no ready build"}}
 	revision, err := records.Apply(ctx, nil, pool.Write{By: pool.Builder, Builds: []pool.Change[pool.Build]{pool.Create(made)}})
 	if err != nil {
 		return err
 	}
 	made.Revision = revision
-	done := made.Moved(pool.BuildReady, at.Add(time.Hour))
+	done := made.Moved(pool.BuildReady, at.Add(time.Hour)).Because("every format is there")
 	done.Artifacts = []pool.Artifact{{Format: "qcow2", Path: "/images/noble-0001.qcow2", Bytes: 3 << 30, SHA256: "ab"}, {Format: "raw", Bytes: 900}}
 	if _, err := records.Apply(ctx, nil, pool.Write{By: pool.Builder, Builds: []pool.Change[pool.Build]{pool.Update(made, done)}}); err != nil {
 		return err
@@ -142,7 +143,16 @@ func seedImages(ctx context.Context, records *store.Store) error {
 	if err := seedUpload(ctx, records, "north", pool.UploadUploading, pool.UploadReady); err != nil {
 		return err
 	}
-	return seedUpload(ctx, records, "south", pool.UploadUploading)
+	if err := seedUpload(ctx, records, "south", pool.UploadUploading); err != nil {
+		return err
+	}
+	if err := seedUpload(ctx, records, "west", pool.UploadFailed, pool.UploadDeleting, pool.UploadDeleted); err != nil {
+		return err
+	}
+	_, err = records.Apply(ctx, nil, pool.Write{By: pool.Operator, Pauses: []pool.Change[pool.Pause]{
+		pool.Create(&pool.Pause{Image: "noble", By: "ann", Reason: "the mirror is broken", At: noon.Add(-10 * time.Minute)}),
+	}})
+	return err
 }
 
 // seedUpload writes every version of an upload.
@@ -157,7 +167,19 @@ func seedUpload(ctx context.Context, records *store.Store, provider string, life
 		u.Revision = revision
 		next := u.Moved(to, u.Since.Add(15*time.Minute))
 		next.ExternalID, next.ExternalName = "img-"+provider, "noble-0001"
-		next.SentBytes += 1500 << 20
+		switch to {
+		case pool.UploadUploading:
+			next.SentBytes, next.BytesPerSecond, next.Expected = 1500<<20, 12<<20, new(noon.Add(131*time.Second))
+		case pool.UploadReady:
+			next.SentBytes, next.BytesPerSecond, next.Expected = next.Bytes, 0, nil
+		case pool.UploadFailed:
+			next.Error = "the cloud refused the data\nmore"
+			next = next.Because("the cloud refused the data")
+		case pool.UploadDeleting:
+			next.Withdrawn = "deleted by ann: it panics"
+			next = next.Because(next.Withdrawn)
+		case pool.UploadPending, pool.UploadDeleted:
+		}
 		revision, err = records.Apply(ctx, nil, pool.Write{By: pool.Uploader, Uploads: []pool.Change[pool.Upload]{pool.Update(u, next)}})
 		u = next
 	}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"poold/pool"
+)
+
+const (
+	// watchLeast is the least time between two views of what is watched.
+	watchLeast = time.Second
+	// watchMost is the longest: ages change by themselves.
+	watchMost = 5 * time.Second
+	// wipe makes a terminal empty.
+	wipe = "\x1b[H\x1b[2J"
+)
+
+// watch shows the records again whenever they change, until ctx ends, which is
+// how it is meant to end.
+func (e *env) watch(ctx context.Context, w io.Writer, show func(io.Writer, *pool.Snapshot) error) error {
+	return e.open(ctx, func(at *conn) error {
+		ctx, cancel := context.WithCancel(ctx)
+		view := at.View()
+		changed, unsubscribe := view.Subscribe()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = view.Run(ctx) // ends with ctx
+		}()
+		defer func() {
+			cancel()
+			unsubscribe()
+			<-ended
+		}()
+		if err := view.WaitFor(ctx, 1); err != nil {
+			return nil // interrupted
+		}
+		for ctx.Err() == nil {
+			if err := screen(w, view.Snapshot(), show); err != nil {
+				return err
+			}
+			rest(ctx, changed)
+		}
+		return nil
+	})
+}
+
+// screen shows a snapshot in place of what a terminal shows, or below what was
+// written before.
+func screen(w io.Writer, s *pool.Snapshot, show func(io.Writer, *pool.Snapshot) error) error {
+	var b bytes.Buffer
+	if terminal(w) {
+		b.WriteString(wipe)
+	}
+	if err := show(&b, s); err != nil {
+		return err
+	}
+	if !terminal(w) {
+		b.WriteByte('\n')
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// rest waits until something changes, but neither shorter nor longer than it
+// should, or until ctx ends.
+func rest(ctx context.Context, changed <-chan struct{}) {
+	timer := time.NewTimer(watchLeast)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	}
+	timer.Reset(watchMost - watchLeast)
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-timer.C:
+	}
+}
