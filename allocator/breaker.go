@@ -155,6 +155,16 @@ func (c *circuits) before(k breakerKey) []*breaker {
 	return c.those([]breakerKey{k, k.room()})
 }
 
+// doubt is what speaks against an upload, or nil: launches from it fail that
+// never worked, or do not work any more.
+func (c *circuits) doubt(u *pool.Upload) *breaker {
+	b := c.all[breakerKey{provider: u.Provider, image: u.ExternalID}]
+	if b == nil || !b.open || !b.success.IsZero() && !decisive(b.last.Failure) {
+		return nil
+	}
+	return b
+}
+
 func (c *circuits) those(keys []breakerKey) []*breaker {
 	var some []*breaker
 	for _, k := range keys {
@@ -255,14 +265,18 @@ func (b *breaker) next() *time.Time {
 	return &at
 }
 
-// text says why the breaker is open, for a reader.
-func (b *breaker) text() string {
-	s := fmt.Sprintf("%d launches in a row failed, last %s (%s)", b.failures, b.last.ID, b.last.Failure)
+// why is the failures that opened the breaker, for a reader.
+func (b *breaker) why() string {
 	if b.failures == 1 {
-		s = fmt.Sprintf("a launch failed: %s (%s)", b.last.ID, b.last.Failure)
+		return fmt.Sprintf("a launch failed: %s (%s)", b.last.ID, b.last.Failure)
 	}
+	return fmt.Sprintf("%d launches in a row failed, last %s (%s)", b.failures, b.last.ID, b.last.Failure)
+}
+
+// text says why the breaker is open and what comes next, for a reader.
+func (b *breaker) text() string {
 	if b.probing {
-		return s + ", one is being tried"
+		return b.why() + ", one is being tried"
 	}
-	return s + ", one is tried at " + b.until.Format("15:04:05")
+	return b.why() + ", one is tried at " + b.until.Format("15:04:05")
 }

@@ -50,10 +50,11 @@ type decider struct {
 
 	labels    map[string]*pool.Label
 	providers map[string]*provider
-	order     []*provider                  // by name
-	slices    map[[2]string]*slice         // by provider and pool
-	offers    map[string][]*slot           // by label, best first
-	uploads   map[[2]string][]*pool.Upload // ready, newest first, by provider and image
+	order     []*provider                 // by name
+	slices    map[[2]string]*slice        // by provider and pool
+	offers    map[string][]*slot          // by label, best first
+	uploads   map[pool.Use][]*pool.Upload // that serve, newest first
+	withdrawn map[[3]string]string
 	builds    map[[2]string]*pool.Build
 	tenants   map[string]*ledger
 	circuits  *circuits
@@ -96,7 +97,7 @@ func newDecider(s *pool.Snapshot, c *pool.Catalog, now time.Time) *decider {
 		providers:   make(map[string]*provider, len(c.Providers)),
 		slices:      map[[2]string]*slice{},
 		offers:      map[string][]*slot{},
-		uploads:     map[[2]string][]*pool.Upload{},
+		withdrawn:   map[[3]string]string{},
 		builds:      map[[2]string]*pool.Build{},
 		tenants:     map[string]*ledger{},
 		refused:     map[string]time.Time{},
@@ -129,6 +130,7 @@ func (d *decider) run() {
 	d.release()
 	d.attend()
 	d.retire()
+	d.noteFailing()
 	d.answer()
 	d.makeRoom()
 	d.keepReady()

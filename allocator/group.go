@@ -44,7 +44,7 @@ func grouped(deeds []deed) [][]deed {
 
 // records is how many records a write changes or compares.
 func records(w *pool.Write) int {
-	return len(w.Nodes) + len(w.Allocations) + len(w.Commands) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
+	return len(w.Nodes) + len(w.Allocations) + len(w.Uploads) + len(w.Commands) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
 }
 
 // together is one write of all that a group does.
@@ -54,6 +54,7 @@ func together(group []deed) pool.Write {
 		w := &d.write
 		all.Nodes = slices.Concat(all.Nodes, w.Nodes)
 		all.Allocations = slices.Concat(all.Allocations, w.Allocations)
+		all.Uploads = slices.Concat(all.Uploads, w.Uploads)
 		all.Commands = slices.Concat(all.Commands, w.Commands)
 		all.Requests = slices.Concat(all.Requests, w.Requests)
 		all.Unchanged = slices.Concat(all.Unchanged, w.Unchanged)

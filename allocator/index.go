@@ -162,18 +162,27 @@ func (d *decider) trouble(p *provider) verdict {
 }
 
 func (d *decider) indexUploads() {
-	for _, u := range d.snap.Uploads {
-		if u.State == pool.UploadReady && u.ExternalID != "" {
-			k := [2]string{u.Provider, u.Image}
-			d.uploads[k] = append(d.uploads[k], u)
-		}
-	}
-	for _, some := range d.uploads {
-		slices.SortStableFunc(some, func(a, b *pool.Upload) int { return b.Created.Compare(a.Created) })
-	}
+	d.uploads = d.snap.Serving()
 	for _, b := range d.snap.Builds {
 		d.builds[[2]string{b.Image, b.ID}] = b
 	}
+	for _, u := range d.snap.Uploads {
+		if u.Withdrawn != "" {
+			d.withdrawn[[3]string{u.Provider, u.Image, u.Build}] = u.Withdrawn
+		}
+	}
+}
+
+// outOfService is why an operator does not want the node's image to be used any
+// more, or "".
+func (d *decider) outOfService(n *pool.Node) string {
+	if n.Build == "" {
+		return ""
+	}
+	if b := d.builds[[2]string{n.Image, n.Build}]; b != nil && b.Withdrawn != "" {
+		return b.Withdrawn
+	}
+	return d.withdrawn[[3]string{n.Provider, n.Image, n.Build}]
 }
 
 func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
@@ -242,7 +251,7 @@ func (d *decider) equip(o *slot) {
 	case !o.known:
 		o.problem = verdict{class: ClassNoFlavor, text: "no flavor " + o.spec.FlavorName + " for " + o.spec.Name}
 	case o.source.imageID == "":
-		o.problem = verdict{class: ClassNoImage, text: "no image " + o.image + " for " + o.spec.Name}
+		o.problem = verdict{class: ClassNoImage, text: d.noImage(o)}
 	case !slices.ContainsFunc(o.slice.zones, func(z *zone) bool { return z.single || z.set }):
 		o.problem = verdict{class: ClassNoZone, text: "none of its availability zones is available"}
 	}
@@ -338,11 +347,13 @@ func (d *decider) book(n *pool.Node, s *slice) {
 }
 
 // stock puts a node that belongs to nobody into its supply, unless it is too
-// old to be given away or nobody should count on it.
+// old to be given away, its image is out of service or nobody should count on
+// it.
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
 	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n]:
+	case d.outOfService(n) != "":
 	case inFlight(n):
 		if d.doubtful(n) || d.vain(n) {
 			return

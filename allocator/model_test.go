@@ -79,6 +79,12 @@ func (m *model) apply(w pool.Write) (int64, error) {
 		done.Revision = m.revision
 		m.commands[done.ID] = &done
 	}
+	for _, c := range w.Uploads {
+		u := *c.After
+		u.Revision = m.revision
+		m.uploads = slices.Clone(m.uploads)
+		m.uploads[slices.Index(m.uploads, c.Before)] = &u
+	}
 	for _, c := range w.Requests {
 		delete(m.requests, c.Before.Client+"/"+c.Before.ID)
 	}
@@ -136,6 +142,11 @@ func (m *model) checkRequests(w pool.Write) error {
 	}
 	for _, g := range w.Gone {
 		if now := m.requests[g.Client+"/"+g.ID]; now != nil && now.CreateRevision == g.CreateRevision {
+			return pool.ErrConflict
+		}
+	}
+	for _, c := range w.Uploads {
+		if !slices.Contains(m.uploads, c.Before) || pool.UploadMachine().CheckWrite(&c.Before.State, c.After.State, w.By) != nil {
 			return pool.ErrConflict
 		}
 	}

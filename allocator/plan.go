@@ -24,6 +24,7 @@ const (
 	OpWait     Operation = "wait"
 	OpRetire   Operation = "retire"
 	OpForget   Operation = "forget"
+	OpNote     Operation = "note"
 	OpLaunch   Operation = "launch"
 	maxChanges           = 60 // records of one write that need not be written together
 )
@@ -120,6 +121,9 @@ func (d *Decision) describe(b *strings.Builder) {
 	}
 	for _, c := range d.Write.Allocations {
 		printAllocation(b, c)
+	}
+	for _, c := range d.Write.Uploads {
+		fmt.Fprintf(b, "  upload of %s failing %q\n", c.After.Build, c.After.Failing)
 	}
 	for _, c := range d.Write.Commands {
 		fmt.Fprintf(b, "  command %s done %q\n", c.After.ID, c.After.Error)

@@ -91,6 +91,8 @@ func (d *decider) retireIdle(n *pool.Node) {
 		d.end(n, onTheWayOut(n), "its pool left the configuration")
 	case s.slots[n.Label] == nil || d.labels[n.Label] == nil:
 		d.end(n, onTheWayOut(n), "its label left the configuration")
+	case d.outOfService(n) != "":
+		d.end(n, onTheWayOut(n), "its image was "+d.outOfService(n))
 	case d.vain(n):
 		d.end(n, pool.NodeDeleted, "launches like it fail")
 	case n.State == pool.NodePending:

@@ -19,6 +19,7 @@ func TestScenarios(t *testing.T) {
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
 		"freeze": tellFreeze, "alike": tellAlike,
 		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
+		"roll-back": tellRollBack,
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden.Equal(t, filepath.Join("testdata", name+".txt"), tell(t).out.String())

@@ -24,7 +24,7 @@ func (d *decider) chooseSource(o *slot) {
 		d.gate(o, o.source)
 		return
 	}
-	uploads := d.uploads[[2]string{p.conf.Name, o.image}]
+	uploads := d.uploads[pool.Use{Provider: p.conf.Name, Image: o.image}]
 	if len(uploads) == 0 {
 		o.source = &source{}
 		return
@@ -57,11 +57,39 @@ func (d *decider) uploaded(o *slot, u *pool.Upload) *source {
 		s.connection.ShellType = cmp.Or(b.ShellType, s.connection.ShellType)
 	}
 	d.gate(o, s)
-	k := breakerKey{provider: u.Provider, image: u.ExternalID}
-	if b := d.circuits.all[k]; b != nil && b.open && (b.success.IsZero() || decisive(b.last.Failure)) {
-		s.doubt = b
-	}
+	s.doubt = d.circuits.doubt(u)
 	return s
+}
+
+// noImage says that there is nothing to launch a slot from.
+func (d *decider) noImage(o *slot) string {
+	said := "no image " + o.image + " for " + o.spec.Name
+	for _, u := range d.snap.Uploads {
+		if u.Provider == o.slice.prov.conf.Name && u.Image == o.image && u.Withdrawn != "" {
+			return said + ": build " + u.Build + " was " + u.Withdrawn
+		}
+	}
+	return said
+}
+
+// noteFailing keeps with the uploads from which launches fail that they do, for
+// whoever reads records.
+func (d *decider) noteFailing() {
+	for _, u := range d.snap.Uploads {
+		is := ""
+		if b := d.circuits.doubt(u); b != nil && u.State == pool.UploadReady {
+			is = b.why()
+		}
+		if (is == "") == (u.Failing == "") {
+			continue // its words change with every try, and are not worth a write
+		}
+		after := *u
+		after.Failing = is
+		d.decide(Decision{
+			Operation: OpNote, Subject: u.Image + "/" + u.Build + "/" + u.Provider, Reason: cmp.Or(is, "launches from it work"),
+			Write: pool.Write{By: pool.Allocator, Uploads: []pool.Change[pool.Upload]{pool.Update(u, &after)}},
+		})
+	}
 }
 
 // gate puts the breakers of a source in their places.

@@ -43,7 +43,7 @@ func retain(builds []*pool.Build, uploads []*pool.Upload, now time.Time) []pool.
 // retired is the state that retention moves a build to and why, or "" if it
 // stays. There are newer ones of its state; somewhere there is nothing newer
 // than it (last), or it itself (there).
-func retired(b *pool.Build, newer int, last, there bool) (to pool.BuildState, reason string) { //nolint:revive // what is known of it
+func retired(b *pool.Build, newer int, last, there bool) (to pool.BuildState, reason string) {
 	switch {
 	case b.State == pool.BuildReady && newer >= keepReady && !last:
 		return pool.BuildDeleting, "superseded"

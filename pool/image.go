@@ -193,6 +193,9 @@ type Upload struct {
 	// serves no label, and once deleted it is not made again. Empty if it was
 	// not.
 	Withdrawn string `json:"withdrawn,omitempty"`
+	// Failing is why nodes are rather made from an older upload, as far as
+	// there is one: launches from this one fail. It is the allocator's word.
+	Failing string `json:"failing,omitempty"`
 	// Timeline is the states that it was in, those of earlier attempts before.
 	Timeline []Entry[UploadState] `json:"timeline,omitempty"`
 

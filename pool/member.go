@@ -22,6 +22,8 @@ type Member struct {
 	Providers []string  `json:"providers,omitempty"`
 	Labels    []string  `json:"labels,omitempty"`
 	Images    []string  `json:"images,omitempty"`
+	// Uploads are the images that it would have in each provider.
+	Uploads map[string][]string `json:"uploads,omitempty"`
 	// Owns lists what the peer owns, as "allocator", "provider/NAME",
 	// "image/NAME" and "upload/NAME".
 	Owns []string `json:"owns,omitempty"`

@@ -43,3 +43,18 @@ func (u *Upload) serves(b *Build) bool {
 	}
 	return b == nil || b.Withdrawn == "" && b.State != BuildDeleting && b.State != BuildDeleted
 }
+
+// Current returns the one of the uploads that serve an image in a provider from
+// which nodes are made, or nil if there is none: the newest, unless that fails
+// and an older one does not.
+func Current(serving []*Upload) *Upload {
+	for _, u := range serving {
+		if u.Failing == "" {
+			return u
+		}
+	}
+	if len(serving) == 0 {
+		return nil
+	}
+	return serving[0]
+}

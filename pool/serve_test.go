@@ -58,3 +58,17 @@ func TestServing(t *testing.T) {
 		}
 	}
 }
+
+func TestCurrent(t *testing.T) {
+	good, bad := &pool.Upload{}, &pool.Upload{Failing: "2 launches in a row failed"}
+	for _, c := range []struct {
+		serving []*pool.Upload
+		want    *pool.Upload
+	}{
+		{nil, nil}, {[]*pool.Upload{good}, good}, {[]*pool.Upload{bad, good}, good}, {[]*pool.Upload{bad}, bad},
+	} {
+		if got := pool.Current(c.serving); got != c.want {
+			t.Errorf("of %v: %v, want %v", c.serving, got, c.want)
+		}
+	}
+}

@@ -91,7 +91,7 @@ func TestGolden(t *testing.T) {
 	})
 	goldenRecord(t, c.uploads, &pool.Upload{
 		V: 1, Image: "i", Build: "b", Provider: "p", State: pool.UploadUploading, Since: at, Created: at, ExternalID: "x",
-		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Withdrawn: "by me",
+		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, Attempts: 1, Error: "e", Withdrawn: "by me", Failing: "f",
 		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})
 	goldenRecord(t, c.pauses, &pool.Pause{V: 1, Image: "i", By: "me", Reason: "r", At: at, Record: rec})
@@ -118,7 +118,8 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.freezes, &pool.Freeze{V: 1, By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.members, &pool.Member{
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
-		Labels: []string{"noble"}, Images: []string{"i"}, Owns: []string{"provider/p"}, Record: rec,
+		Labels: []string{"noble"}, Images: []string{"i"}, Uploads: map[string][]string{"p": {"i"}},
+		Owns: []string{"provider/p"}, Record: rec,
 	})
 }
 

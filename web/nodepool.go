@@ -290,7 +290,7 @@ func oldStatus(s *pool.Snapshot, c *pool.Catalog) [][]cell {
 		asked, since := building(s, c.Images[i].Name)
 		row := []cell{
 			{"image", "Image", c.Images[i].Name},
-			{"paused", "Paused", c.Images[i].Paused},
+			{"paused", "Paused", c.Images[i].Paused || s.Pause(c.Images[i].Name) != nil},
 			{"build_request", "Build Request", asked},
 			{"build_request_age", "Build Request Age", nil},
 		}

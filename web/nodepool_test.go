@@ -170,3 +170,14 @@ func TestOldAge(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// An image is paused by the configuration or by an operator.
+func TestOldStatusPaused(t *testing.T) {
+	s, c := site()
+	s.Pauses = []*pool.Pause{{Image: "noble"}}
+	for i, row := range oldStatus(s, c) {
+		if row[1].value != true {
+			t.Errorf("%s is not paused", c.Images[i].Name)
+		}
+	}
+}

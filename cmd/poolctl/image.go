@@ -35,7 +35,7 @@ func buildTable(e *env, s *pool.Snapshot) table[*pool.Build] {
 			{title: "FORMATS", value: formats},
 			{title: "UPLOADS", value: func(b *pool.Build) string { return uploadsOf(s, b) }},
 			{title: "SERVES", value: func(b *pool.Build) string { return serves(serving, b) }},
-			{title: "NOTE", value: func(b *pool.Build) string { return cmp.Or(b.Withdrawn, firstLine(b.Error)) }},
+			{title: "NOTE", value: func(b *pool.Build) string { return buildNote(s, b) }},
 			{title: "BUILDER", wide: true, value: func(b *pool.Build) string { return b.Builder }},
 			{title: "LOG", wide: true, value: func(b *pool.Build) string { return b.Log }},
 		},
@@ -63,12 +63,30 @@ func uploadsOf(s *pool.Snapshot, b *pool.Build) string {
 func serves(serving map[pool.Use][]*pool.Upload, b *pool.Build) string {
 	var names []string
 	for use, uploads := range serving {
-		if use.Image == b.Image && uploads[0].Build == b.ID {
+		if use.Image == b.Image && pool.Current(uploads).Build == b.ID {
 			names = append(names, use.Provider)
 		}
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
+}
+
+// buildNote says what an operator should know of a build at a glance: why it
+// does not serve, or not everywhere.
+func buildNote(s *pool.Snapshot, b *pool.Build) string {
+	if note := cmp.Or(b.Withdrawn, firstLine(b.Error)); note != "" {
+		return note
+	}
+	var notes []string
+	for _, u := range s.Uploads {
+		if u.Image != b.Image || u.Build != b.ID {
+			continue
+		}
+		if note := uploadNote(u); note != "" {
+			notes = append(notes, u.Provider+": "+note)
+		}
+	}
+	return strings.Join(notes, "; ")
 }
 
 // imageFilter says which builds are wanted.

@@ -121,6 +121,7 @@ func (t *text) gap() {
 func (t *text) upload(u *pool.Upload, now time.Time) {
 	t.field("withdrawn", u.Withdrawn)
 	t.field("error", u.Error)
+	t.field("failing", u.Failing)
 	t.field("cloud image", strings.TrimSpace(u.ExternalName+" "+u.ExternalID))
 	t.field("format", u.Format)
 	t.field("sent", progress(u, now))

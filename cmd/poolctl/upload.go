@@ -45,12 +45,15 @@ func uploadTable(now time.Time) table[*pool.Upload] {
 			{title: "STATE", value: func(u *pool.Upload) string { return string(u.State) }},
 			{title: "FOR", value: func(u *pool.Upload) string { return ago(now, u.Since) }},
 			{title: "SENT", value: func(u *pool.Upload) string { return progress(u, now) }},
-			{title: "NOTE", value: func(u *pool.Upload) string { return cmp.Or(u.Withdrawn, firstLine(u.Error)) }},
+			{title: "NOTE", value: func(u *pool.Upload) string { return uploadNote(u) }},
 			{title: "NAME", wide: true, value: func(u *pool.Upload) string { return u.ExternalName }},
 			{title: "ID", wide: true, value: func(u *pool.Upload) string { return u.ExternalID }},
 		},
 	}
 }
+
+// uploadNote says what an operator should know of an upload at a glance.
+func uploadNote(u *pool.Upload) string { return cmp.Or(u.Withdrawn, firstLine(u.Error), u.Failing) }
 
 // progress says how much of an upload was sent and, while it is, how fast and
 // for how much longer.

@@ -25,6 +25,7 @@ type Store struct {
 	Commands []*pool.Command
 	Nodes    []*pool.Node
 	Pauses   []*pool.Pause
+	Members  []*pool.Member
 	// Fail, if set, answers a write instead of the store: applied writes are
 	// made first, as if only the reply was lost. No error leaves the write to
 	// the store.
@@ -46,6 +47,7 @@ func (s *Store) Snapshot() *pool.Snapshot {
 	return &pool.Snapshot{
 		Revision: s.Revision, Builds: slices.Clone(s.Builds), Uploads: slices.Clone(s.Uploads),
 		Commands: slices.Clone(s.Commands), Nodes: slices.Clone(s.Nodes), Pauses: slices.Clone(s.Pauses),
+		Members: slices.Clone(s.Members),
 	}
 }
 
