@@ -150,8 +150,13 @@ func (d *Daemon) member(ctx context.Context, session *store.Session, owned *owne
 	m := &pool.Member{
 		Name: d.name, Roles: d.cfg.Roles, Version: d.version, Started: time.Now().UTC().Truncate(time.Millisecond),
 	}
+	m.Uploads = map[string][]string{}
 	for i := range d.cfg.Catalog.Providers {
-		m.Providers = append(m.Providers, d.cfg.Catalog.Providers[i].Name)
+		p := &d.cfg.Catalog.Providers[i]
+		m.Providers = append(m.Providers, p.Name)
+		for _, use := range p.Images {
+			m.Uploads[p.Name] = append(m.Uploads[p.Name], use.Name)
+		}
 	}
 	for _, l := range d.cfg.Catalog.Labels {
 		m.Labels = append(m.Labels, l.Name)

@@ -15,6 +15,10 @@ const (
 	// A failed upload is tried again after retryFirst, doubling up to retryMax.
 	retryFirst = 30 * time.Second
 	retryMax   = 15 * time.Minute
+	// unlistedFor is how long an image must be off the provider's list before
+	// its uploads go: a configuration that was cut short is soon mended, and
+	// what it deletes takes hours to come back.
+	unlistedFor = time.Hour
 )
 
 // Plan is what is to be done with the uploads of one provider.
@@ -58,6 +62,8 @@ type View struct {
 	Peer string
 	// Format is what the provider takes.
 	Format string
+	// Since is from when on the provider has been as it is.
+	Since time.Time
 }
 
 // Decide makes the plan. It is pure.
@@ -111,11 +117,12 @@ func (d *decision) upload(u *pool.Upload) {
 	reason := d.unwanted(u)
 	switch u.State {
 	case pool.UploadPending, pool.UploadUploading:
-		if reason == "" {
+		switch {
+		case reason != "":
+			d.retire(u, reason)
+		case d.use != nil:
 			d.plan.Send = append(d.plan.Send, u)
-			return
 		}
-		d.retire(u, reason)
 	case pool.UploadReady:
 		d.keep(u, reason)
 	case pool.UploadFailed:
@@ -169,7 +176,7 @@ func (d *decision) unwanted(u *pool.Upload) string {
 	build := d.build(u)
 	sent := u.State != pool.UploadPending && u.State != pool.UploadUploading
 	switch {
-	case d.use == nil:
+	case d.use == nil && d.unlisted(u.Image):
 		return "the provider no longer lists the image"
 	case build == nil && len(d.Snapshot.Unreadable) > 0:
 		return "" // it may be there
@@ -181,6 +188,29 @@ func (d *decision) unwanted(u *pool.Upload) string {
 		return "superseded before it was sent"
 	}
 	return ""
+}
+
+// unlisted tells whether it is meant that the provider does not list an image:
+// it lists others, no running peer knows better, and it has been so for long
+// enough. A configuration that is wrong or only a part must not delete what
+// takes hours to bring back.
+func (d *decision) unlisted(image string) bool {
+	listed := func(m *pool.Member) bool { return slices.Contains(m.Uploads[d.Provider.Name], image) }
+	if len(d.Provider.Images) == 0 || slices.ContainsFunc(d.Snapshot.Members, listed) {
+		return false
+	}
+	return !d.wait(d.Since.Add(unlistedFor))
+}
+
+// wait tells whether a time is still to come, and has the plan made again then.
+func (d *decision) wait(at time.Time) bool {
+	if !d.now.Before(at) {
+		return false
+	}
+	if d.plan.At.IsZero() || at.Before(d.plan.At) {
+		d.plan.At = at
+	}
+	return true
 }
 
 // build returns the build of an upload, or nil.
@@ -226,14 +256,9 @@ func (d *decision) gone(u *pool.Upload) {
 		d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted, Replaces: u})
 		return
 	}
-	attempts := u.Attempts + 1
-	if at := u.Since.Add(backoff(attempts)); d.now.Before(at) {
-		if d.plan.At.IsZero() || at.Before(d.plan.At) {
-			d.plan.At = at
-		}
-		return
+	if attempts := u.Attempts + 1; !d.wait(u.Since.Add(backoff(attempts))) {
+		d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted, Replaces: u, Attempts: attempts})
 	}
-	d.plan.Create = append(d.plan.Create, Creation{Build: d.wanted, Replaces: u, Attempts: attempts})
 }
 
 // backoff is how long to wait after n failures in a row.

@@ -74,6 +74,8 @@ type Uploader struct {
 	// jobs are the goroutines that move a record, by record.
 	jobs    map[key]*job
 	results chan result
+	// began is when Run did.
+	began time.Time
 	// retry says which records must wait after a failed attempt.
 	retry map[key]pause
 	// after is the revision that a snapshot must have to decide on it.
@@ -106,6 +108,7 @@ func (u *Uploader) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(cloud.WithLane(ctx, cloud.LaneImage))
 	defer u.drain()
 	defer cancel()
+	u.began = time.Now()
 	for {
 		changed := u.store.Changed()
 		next, err := u.step(ctx, time.Now())

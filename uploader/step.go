@@ -71,7 +71,9 @@ func (u *Uploader) step(ctx context.Context, now time.Time) (time.Time, error) {
 	if s.Revision < u.after {
 		return now.Add(again), nil
 	}
-	plan := Decide(View{Snapshot: s, Provider: &u.provider, Peer: u.peer, Format: u.driver.ImageFormat()}, now)
+	plan := Decide(View{
+		Snapshot: s, Provider: &u.provider, Peer: u.peer, Format: u.driver.ImageFormat(), Since: u.began,
+	}, now)
 	u.metrics.passed.WithLabelValues(u.provider.Name).Set(float64(now.UnixMilli()) / 1000)
 	if err := u.record(ctx, s, plan, now); err != nil {
 		return now, err

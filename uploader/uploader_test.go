@@ -313,7 +313,7 @@ func TestUnwanted(t *testing.T) {
 		edit func(*pool.Build)
 	}{
 		{"the build is deleted", func(r *pool.Build) { r.State = pool.BuildDeleting }},
-		{"the build is of an unlisted image", func(r *pool.Build) { r.Image = "other" }},
+		{"its record is gone", func(r *pool.Build) { r.Image = "other" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -334,18 +334,49 @@ func TestUnwanted(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "a")
-		b.build("a", "1")
-		stop := b.run()
-		pass(time.Minute)
-		stop()
-		b.provider.Images = nil
-		defer b.run()()
-		pass(time.Minute)
-		b.want("a", "1", "none")
-		b.exactly()
-	})
+}
+
+// An image that is taken off the list is deleted, but not at once, not while
+// another peer lists it, and not if nothing at all is listed: that is more
+// likely a mistake.
+func TestUnlisted(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		lists   []string
+		members []*pool.Member
+		gone    bool
+	}{
+		{"off the list", []string{"b"}, nil, true},
+		{"the list is empty", nil, nil, false},
+		{"another peer lists it", []string{"b"}, []*pool.Member{{Name: "p2", Uploads: map[string][]string{"pr": {"a"}}}}, false},
+		{"another peer lists it elsewhere", []string{"b"}, []*pool.Member{{Name: "p2", Uploads: map[string][]string{"x": {"a"}, "pr": {"b"}}}}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "a")
+				b.build("a", "1")
+				stop := b.run()
+				pass(time.Minute)
+				stop()
+				b.provider.Images = nil
+				for _, name := range c.lists {
+					b.provider.Images = append(b.provider.Images, pool.ProviderImage{Name: name})
+				}
+				b.store.Edit(func() { b.store.Members = c.members })
+				defer b.run()()
+				pass(59 * time.Minute)
+				u := b.want("a", "1", pool.UploadReady)
+				pass(2 * time.Minute)
+				if c.gone {
+					b.want("a", "1", "none")
+					b.exactly()
+					return
+				}
+				b.want("a", "1", pool.UploadReady)
+				b.exactly(u)
+			})
+		})
+	}
 }
 
 // Only builds of this peer in the format of the cloud are uploaded, and none
