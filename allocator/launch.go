@@ -34,9 +34,6 @@ func (d *decider) launchFor(z *zone, o *slot, n int, c *claim) {
 		b.reason = "wanted by " + name(c.ref)
 	}
 	started(z, o, n)
-	if o.newer != nil {
-		d.probe(o, z, o.newer, c)
-	}
 }
 
 // started counts n new nodes towards what may be in flight.

@@ -456,7 +456,13 @@ func (d *decider) take(c *claim, o *option) {
 	k := p.cand
 	prov := k.slice.prov
 	c.place = p
+	prov.book(o.want)
+	k.slice.book(o.want)
+	if c.tenant != nil {
+		c.tenant.book(k.resources)
+	}
 	left := o.now
+	var older []*slot
 	for i, s := range p.supplies {
 		lack := s.claim(k.shape.counts[i], c.ref)
 		if lack == 0 {
@@ -469,11 +475,12 @@ func (d *decider) take(c *claim, o *option) {
 		}
 		left -= n
 		d.launchFor(p.zone, slot, n, c)
+		if n > 0 && slot.newer != nil {
+			older = append(older, slot)
+		}
 	}
-	prov.book(o.want)
-	k.slice.book(o.want)
-	if c.tenant != nil {
-		c.tenant.book(k.resources)
+	for _, slot := range older {
+		d.probe(slot, p.zone, slot.newer, c) // in the room that is left
 	}
 	c.reasons = []pool.Reason{k.building(p)}
 	if o.now < o.missing {

@@ -73,9 +73,8 @@ func tellBreakerKeys(t *testing.T) *world {
 	return w
 }
 
-// tellFallback also shows that a node that nobody asked the cloud for yet is
-// given up when its image proves bad.
-func tellFallback(t *testing.T) *world {
+// newFallback is a world with two builds of its only image.
+func newFallback(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, aProvider("east", func(p *pool.Provider) {
 		p.Images = []pool.ProviderImage{{Name: "deb"}}
@@ -87,6 +86,14 @@ func tellFallback(t *testing.T) *world {
 		}
 	}
 	w.uploads = []*pool.Upload{upload("b1", start.Add(-time.Hour)), upload("b2", start)}
+	return w
+}
+
+// tellFallback also shows that a node that nobody asked the cloud for yet is
+// given up when its image proves bad.
+func tellFallback(t *testing.T) *world {
+	t.Helper()
+	w := newFallback(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.request(id, "small")
 	}
@@ -142,4 +149,39 @@ func tellPhantom(t *testing.T) *world {
 	w.sweep()
 	w.pass("one never does, and no breaker minds")
 	return w
+}
+
+// A newer image that failed is tried beside the older one only if there is room
+// for that as well.
+func TestAProbeTakesNoRoomThatIsWanted(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit func(w *world)
+		want  int
+	}{
+		"quota":       {func(w *world) { w.quota("east", cores(4)) }, 2},
+		"pool":        {func(w *world) { w.cat.Providers[0].Pools[0].Limits = cores(4) }, 2},
+		"concurrency": {func(w *world) { w.cat.Providers[0].MaxConcurrency = 2 }, 2},
+		"nothing":     {func(*world) {}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newFallback(t)
+			w.cat.Labels = []pool.Label{{Name: "small"}, {Name: "other"}}
+			s := &w.cat.Providers[0].Pools[0]
+			s.Labels = append(s.Labels, pool.LabelSpec{Name: "other", DiskImage: "deb", FlavorName: "s2"})
+			w.request("a", "small small")
+			w.quietly()
+			w.breakDown("n001", pool.KindTimeout, "p1")
+			w.breakDown("n002", pool.KindTimeout, "p2")
+			w.drop("a")
+			w.sweep()
+			w.quietly()
+			w.after(2 * firstPause)
+			c.limit(w)
+			w.request("b", "small other")
+			w.quietly()
+			if got := len(w.live("east")); got != c.want {
+				t.Errorf("%d nodes for a request of 2, want %d", got, c.want)
+			}
+		})
+	}
 }
