@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -22,10 +23,22 @@ func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
 		d.memory.forget(flavorsKey, zonesKey)
 	}
 	f := cloud.Facts{Limits: pool.NoLimits()}
-	for _, read := range []func(context.Context, *cloud.Facts) error{
-		d.readFlavors, d.readZones, d.readComputeLimits, d.readNetworkQuota, d.readVolumeLimits,
-	} {
-		if err := read(ctx, &f); err != nil {
+	// Nova's limits are asked for each time. If that works, so does the login,
+	// of which a wrong one must not be tried five times.
+	if err := d.readComputeLimits(ctx, &f); err != nil {
+		return cloud.Facts{}, err
+	}
+	// Nobody launches before all of it is known, and none of it waits for
+	// anything else. Each has fields of its own.
+	reads := []func(context.Context, *cloud.Facts) error{d.readFlavors, d.readZones, d.readNetworkQuota, d.readVolumeLimits}
+	failures := make([]error, len(reads))
+	var reading sync.WaitGroup
+	for i, read := range reads {
+		reading.Go(func() { failures[i] = read(ctx, &f) })
+	}
+	reading.Wait()
+	for _, err := range failures {
+		if err != nil {
 			return cloud.Facts{}, err
 		}
 	}

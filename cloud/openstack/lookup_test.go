@@ -1,11 +1,14 @@
 package openstack
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -216,5 +219,45 @@ func TestFactsAreNotAskedTwice(t *testing.T) {
 	}
 	if f, z := asked(refreshEvery / 2); f != want || z != want {
 		t.Errorf("flavors were asked for %d times, zones %d, want %d, and no more then", f, z, want)
+	}
+}
+
+// A poold that starts launches nothing before it knows the facts: each of them
+// is asked for while the others are. But who is not let in asks once.
+func TestFactsAreAskedForTogether(t *testing.T) {
+	arrived, all := make(chan struct{}, 3), make(chan struct{})
+	var closed atomic.Bool
+	s := newStub(t, "", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case closed.Load():
+			w.WriteHeader(http.StatusForbidden)
+			return
+		case r.URL.Path != "/compute/limits":
+			arrived <- struct{}{}
+			select {
+			case <-all:
+			case <-r.Context().Done():
+			}
+		}
+		say(w, `{"limits": {"absolute": {}}, "quota": {}}`)
+	})
+	d := open(t, "ours", cloud.Open{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		for range cap(arrived) {
+			<-arrived
+		}
+		close(all)
+	}()
+	if _, err := d.Facts(ctx); err != nil {
+		t.Error(err)
+	}
+	_, before := s.seen()
+	closed.Store(true)
+	_, err := d.Facts(t.Context())
+	wantKind(t, "facts that may not be asked for", err, cloud.Unauthorized)
+	if _, calls := s.seen(); len(calls) != len(before)+1 {
+		t.Errorf("calls %v after a refusal, want one", calls[len(before):])
 	}
 }
