@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"poold/internal/sleep"
@@ -60,24 +61,39 @@ func (d *dialer) reach(ctx context.Context, t Target) ([]string, error) {
 	if t.Type != "ssh" && t.Type != "network_cli" && t.Type != "" {
 		return nil, a.persist(ctx, a.connect)
 	}
-	var keys []string
-	for _, algorithms := range hostKeyTypes() {
-		err := a.persist(ctx, func(ctx context.Context) error {
-			key, err := a.hostKey(ctx, algorithms)
-			if key != "" {
-				keys = append(keys, key)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	keys, err := a.hostKeys(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("the SSH server has no host key of a known kind")
 	}
 	slices.Sort(keys)
 	return keys, nil
+}
+
+// hostKeys reads the host key of each kind that the target has. Until it
+// answers one connection is tried, then those for all other kinds at once.
+func (a attempt) hostKeys(ctx context.Context) ([]string, error) {
+	kinds := hostKeyTypes()
+	keys := make([]string, len(kinds))
+	read := func(ctx context.Context, kind int) error {
+		return a.persist(ctx, func(ctx context.Context) (err error) {
+			keys[kind], err = a.hostKey(ctx, kinds[kind])
+			return err
+		})
+	}
+	if err := read(ctx, 0); err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for kind := 1; kind < len(kinds); kind++ {
+		g.Go(func() error { return read(ctx, kind) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" }), nil
 }
 
 // attempt is how one target is tried.

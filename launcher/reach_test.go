@@ -9,8 +9,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,54 @@ func TestReachReadsHostKeys(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Once a server answers, its other keys are read at the same time.
+func TestReachReadsHostKeysTogether(t *testing.T) {
+	t.Parallel()
+	ed, ec, rs := signers(t)
+	port, want := serveSSH(t, 0, ed, ec, rs)
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangUp(l)
+	go func() { // lets the first one through, and the others in pairs
+		for n := 0; ; n++ {
+			conns := make([]net.Conn, min(n, 1)+1)
+			for i := range conns {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				conns[i] = conn
+			}
+			for _, conn := range conns {
+				go relay(conn, port)
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got, err := newDialer().reach(ctx, Target{IP: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Type: "ssh"})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// relay passes on what a client and the server at a port say.
+func relay(client net.Conn, port int) {
+	defer hangUp(client)
+	server, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return
+	}
+	go func() {
+		defer hangUp(server)
+		_, _ = io.Copy(server, client) // the client notices
+	}()
+	_, _ = io.Copy(client, server)
 }
 
 // What is not SSH only has to take a connection.
