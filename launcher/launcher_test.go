@@ -205,6 +205,29 @@ func TestPollsFollowWhatIsLearned(t *testing.T) {
 	})
 }
 
+// How long boots take is not known at first. The more nodes boot, the closer
+// the lists: each serves them all.
+func TestManyBootsAreLookedForMoreOften(t *testing.T) {
+	lists := map[int]int{}
+	for _, n := range []int{1, 100} {
+		bubble(t, func(w *world) {
+			w.cloud.boot = time.Minute
+			w.start()
+			w.store.add(ids(n)...)
+			pass(20 * time.Second)
+			before := w.cloud.called("list")
+			pass(10 * time.Second)
+			lists[n] = w.cloud.called("list") - before
+			pass(time.Minute)
+			w.want(pool.NodeReady, n)
+			w.end()
+		})
+	}
+	if lists[1] > 9 || lists[100] < 3*lists[1] || lists[100] > 5*lists[1] {
+		t.Errorf("%d lists in ten seconds while a node boots, %d while a hundred do", lists[1], lists[100])
+	}
+}
+
 // At the edge of the quota what fits is made, the rest fails as quota and not
 // as a bad launch, and the believed limit is lowered.
 func TestQuotaEdge(t *testing.T) {

@@ -305,7 +305,7 @@ func (v *view) seenDeleting(t *track, now time.Time, p *plan) {
 		p.looks = append(p.looks, t)
 	}
 	p.wakeAt(again)
-	p.await(v.dueFrom(t.asked.Add(v.deletion*7/10), goneMin))
+	p.await(v.dueFrom(t.asked.Add(v.deletion*7/10), goneMin, lateShare))
 }
 
 // unseenDeleting waits until it is certain that there never was an instance.

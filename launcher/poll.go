@@ -17,11 +17,15 @@ import (
 const (
 	// paceMin to paceMax is the time between two lists while something is
 	// awaited: 1/lateShare of how late it is. For nodes that go away, which
-	// nobody waits for, it is goneMin at least.
-	paceMin   = 200 * time.Millisecond
-	goneMin   = time.Second
-	paceMax   = 5 * time.Second
-	lateShare = 16
+	// nobody waits for, it is goneMin at least. One list serves all nodes: for
+	// every bootsShare that boot there may be as many more, crowdMax times as
+	// many at most.
+	paceMin    = 200 * time.Millisecond
+	goneMin    = time.Second
+	paceMax    = 5 * time.Second
+	lateShare  = 16
+	bootsShare = 10
+	crowdMax   = 4
 	// listShare is the part of the time that lists may take.
 	listShare = 4
 	// Something that is paceLate late is looked for every paceSlow only.
@@ -51,19 +55,21 @@ const (
 // expected is when to look whether the instance of a building node is active:
 // not before its label's boots were over lately, then at the pace.
 func (v *view) expected(t *track) time.Time {
-	return v.due(v.askedAt(t).Add(v.boots[t.node.Label].early()))
+	share := lateShare * min(max(1, v.booting/bootsShare), crowdMax)
+	return v.dueFrom(v.askedAt(t).Add(v.boots[t.node.Label].early()), paceMin, share)
 }
 
 // due is when to list for something that is expected at a time.
-func (v *view) due(at time.Time) time.Time { return v.dueFrom(at, paceMin) }
+func (v *view) due(at time.Time) time.Time { return v.dueFrom(at, paceMin, lateShare) }
 
-// dueFrom is due with a pace of its own to begin with.
-func (v *view) dueFrom(at time.Time, least time.Duration) time.Time {
+// dueFrom is due with a pace of its own: what it is to begin with, and which
+// share of how late it is.
+func (v *view) dueFrom(at time.Time, least time.Duration, share int) time.Time {
 	if v.lists.last.Before(at) {
 		return at
 	}
 	late := v.lists.last.Sub(at)
-	pace := min(max(late/lateShare, least), paceMax)
+	pace := min(max(late/time.Duration(share), least), paceMax)
 	if late > paceLate {
 		pace = paceSlow
 	}

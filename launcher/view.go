@@ -111,6 +111,8 @@ type view struct {
 	// nodes are those that are not gone, in the order of the snapshot.
 	nodes []*track
 	byID  map[pool.NodeID]*track
+	// booting is how many of them have an instance that is not active yet.
+	booting int
 	// spare is the list of nodes of the time before, to be used again.
 	spare []*track
 	// round counts the snapshots that were taken over.
@@ -148,6 +150,7 @@ func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
 	v.nodes, v.spare = v.spare[:0], before
 	v.snap = snap
 	v.round++
+	v.booting = 0
 	for _, n := range snap.NodesOf(v.provider.Name) {
 		for at < len(before) && before[at].node.ID < n.ID {
 			at++
@@ -168,6 +171,9 @@ func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
 		t.take(n, snap.Revision)
 		t.round = v.round
 		v.nodes = append(v.nodes, t)
+		if t.node.State == pool.NodeBuilding && t.inst.Status != cloud.StatusActive {
+			v.booting++
+		}
 	}
 	v.forget(snap)
 }
