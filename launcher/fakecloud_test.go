@@ -26,6 +26,7 @@ type fakeCloud struct {
 	calls     map[string]int
 	creates   []cloud.BatchSpec
 	lanes     []cloud.Lane
+	factLanes []cloud.Lane
 	lists     []time.Time
 	// broken says why instances end in error; hidden which a list omits;
 	// stuck which are not deleted though the cloud said so.
@@ -230,6 +231,7 @@ func (c *fakeCloud) Delete(ctx context.Context, id string) error {
 func (c *fakeCloud) Facts(ctx context.Context) (cloud.Facts, error) {
 	f := cloud.Facts{Limits: pool.NoLimits(), Flavors: []pool.Flavor{{ID: "f1", Name: "small"}}}
 	err := c.do(ctx, "facts", func() error {
+		c.factLanes = append(c.factLanes, cloud.LaneOf(ctx))
 		f.Limits.Instances = int64(c.quota)
 		n := int64(len(c.alive(time.Now())))
 		f.Used = pool.Resources{Instances: n, Cores: 2 * n}.Add(pool.Resources{Instances: c.foreign})

@@ -483,6 +483,21 @@ func TestLanes(t *testing.T) {
 	})
 }
 
+// Nothing is launched before the first facts are known, so that they are asked
+// for as urgently; later ones only keep what is known fresh.
+func TestFirstFactsAreUrgent(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.start()
+		pass(time.Hour)
+		w.end()
+		lanes := w.cloud.factLanes
+		if len(lanes) < 2 || lanes[0] != cloud.LaneRequest ||
+			slices.ContainsFunc(lanes[1:], func(l cloud.Lane) bool { return l != cloud.LanePoll }) {
+			w.t.Errorf("facts were asked for in lanes %v", lanes)
+		}
+	})
+}
+
 // A node of which the configuration knows nothing can never be asked for.
 func TestImpossible(t *testing.T) {
 	bubble(t, func(w *world) {

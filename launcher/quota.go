@@ -75,8 +75,12 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 		sure = nil
 	}
 	q.doubtful = false
+	lane := cloud.LanePoll
+	if q.facts == nil {
+		lane = cloud.LaneRequest // nothing is launched before
+	}
 	r.spawn(ctx, func(ctx context.Context) effect {
-		facts, err := r.facts(ctx)
+		facts, err := r.facts(ctx, lane)
 		if err == nil {
 			images = r.findImages(ctx, images, sure)
 		}
@@ -98,8 +102,8 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 	})
 }
 
-func (l *Launcher) facts(ctx context.Context) (cloud.Facts, error) {
-	ctx, cancel := call(ctx, cloud.LanePoll)
+func (l *Launcher) facts(ctx context.Context, lane cloud.Lane) (cloud.Facts, error) {
+	ctx, cancel := call(ctx, lane)
 	defer cancel()
 	return l.driver.Facts(ctx)
 }

@@ -30,7 +30,9 @@ func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
 	}
 	// Nobody launches before all of it is known, and none of it waits for
 	// anything else. Each has fields of its own.
-	reads := []func(context.Context, *cloud.Facts) error{d.readFlavors, d.readZones, d.readNetworkQuota, d.readVolumeLimits}
+	reads := []func(context.Context, *cloud.Facts) error{
+		d.readFlavors, d.readZones, d.readNetworkQuota, d.readVolumeLimits, d.lookAhead,
+	}
 	failures := make([]error, len(reads))
 	var reading sync.WaitGroup
 	for i, read := range reads {
@@ -43,6 +45,14 @@ func (d *Driver) Facts(ctx context.Context) (cloud.Facts, error) {
 		}
 	}
 	return f, nil
+}
+
+// lookAhead asks for the networks that the address of each server is chosen
+// by, before anybody waits for the first. If that fails it is asked for again
+// then.
+func (d *Driver) lookAhead(ctx context.Context, _ *cloud.Facts) error {
+	_, _ = d.topology(ctx) // see above
+	return nil
 }
 
 // The keys in memory of what launches are made from.

@@ -28,6 +28,8 @@ func newLimited(t *testing.T) *limited {
 			say(w, `{"flavors": []}`)
 		case path == "/compute/os-availability-zone":
 			say(w, `{"availabilityZoneInfo": []}`)
+		case path == "/network/v2.0/networks":
+			say(w, `{"networks": []}`)
 		case path == "/compute/limits":
 			say(w, `{"limits": {"absolute": {"maxTotalInstances": -1, "totalInstancesUsed": 3, "maxTotalCores": 20}}}`)
 		case strings.HasSuffix(path, "/details.json"):

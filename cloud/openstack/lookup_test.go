@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -254,6 +255,9 @@ func TestFactsAreAskedForTogether(t *testing.T) {
 		t.Error(err)
 	}
 	_, before := s.seen()
+	if !slices.Contains(before, "GET /network/v2.0/networks") {
+		t.Errorf("calls %v, want one for the networks, before the first server is there", before)
+	}
 	closed.Store(true)
 	_, err := d.Facts(t.Context())
 	wantKind(t, "facts that may not be asked for", err, cloud.Unauthorized)
