@@ -53,6 +53,7 @@ type Driver struct {
 	// imageFormat is that of the first reading.
 	imageFormat string
 	memory      memory
+	shown       shown
 	ports       portLookup
 	floats      floats
 	// six tells whether this machine reaches IPv6 addresses.

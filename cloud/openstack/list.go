@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"poold/cloud"
@@ -100,21 +101,25 @@ func (d *Driver) Instances(ctx context.Context, since cloud.ListMark) (cloud.Lis
 		service: cloud.Compute, method: http.MethodGet, path: "/servers/detail", what: "list servers",
 		microversion: volumesMicroversion,
 	}
-	l := listing{driver: d, since: since.At}
+	l := listing{driver: d, since: since.At, before: d.shown.take()}
 	l.Full = since.At.IsZero()
 	if !l.Full {
 		l.newest = since.At.Add(markMargin)
+		l.now = map[string]*known{}
 		r.query = url.Values{"changes-since": {since.At.UTC().Format(time.RFC3339)}}
 	}
 	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
 		defer func() { l.settled = true }()
-		return decodeServers(io.LimitReader(body, maxList), l.add)
+		return decodeServers(io.LimitReader(body, maxList), l.read)
 	})
 	if err != nil {
 		return cloud.Listing{}, err
 	}
 	if !l.newest.IsZero() {
 		l.Next.At = l.newest.Add(-markMargin)
+	}
+	if !l.Full && l.Next.At.After(since.At) {
+		d.shown.keep(l.now) // where nothing changes the next list is far
 	}
 	if !l.Full {
 		l.Others = 0
@@ -130,6 +135,58 @@ type listing struct {
 	newest time.Time
 	// settled says that the first page is done, and with it newest.
 	settled bool
+	// before is what the last list of changes showed, now what this one does;
+	// nil for a full list.
+	before, now map[string]*known
+}
+
+// known is a server as it was read, and the text that it was read from.
+type known struct {
+	server
+
+	text string
+}
+
+// shown is what the last list of changes showed, by its text. As each one goes
+// back further than the last, most of the next is the same to the last byte and
+// is not read again.
+type shown struct {
+	mu    sync.Mutex // guards known
+	known map[string]*known
+}
+
+// take returns what is known, which is nobody else's then.
+func (s *shown) take() map[string]*known {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.known
+	s.known = nil
+	return taken
+}
+
+func (s *shown) keep(known map[string]*known) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = known
+}
+
+// read takes in the text of a server.
+func (l *listing) read(text []byte) error {
+	k := l.before[string(text)]
+	if k == nil {
+		k = &known{}
+		if err := json.Unmarshal(text, &k.server); err != nil {
+			return err
+		}
+		if l.now != nil {
+			k.text = string(text)
+		}
+	}
+	if l.now != nil {
+		l.now[k.text] = k
+	}
+	l.add(&k.server)
+	return nil
 }
 
 func (l *listing) add(s *server) {
@@ -151,62 +208,42 @@ func (l *listing) add(s *server) {
 }
 
 // decodeServers reads a page one server at a time, whatever the order of its
-// keys, and returns the link to the next.
-func decodeServers(body io.Reader, add func(*server)) (string, error) {
-	dec := json.NewDecoder(body)
-	if err := expect(dec, json.Delim('{')); err != nil {
-		return "", err
-	}
+// keys, and returns the link to the next. The texts are good for the time of
+// the call.
+func decodeServers(body io.Reader, read func(text []byte) error) (string, error) {
+	in := newScanner(body)
 	var links []link
 	found := false
-	for dec.More() {
-		key, err := dec.Token()
+	err := in.each('{', '}', func() error {
+		key, err := in.next()
 		if err != nil {
-			return "", fmt.Errorf("page of servers: %w", err)
+			return err
 		}
-		switch key {
-		case "servers":
+		servers, more := string(key) == `"servers"`, string(key) == `"servers_links"`
+		if err := in.expect(':'); err != nil {
+			return err
+		}
+		if servers {
 			found = true
-			err = decodeEach(dec, add)
-		case "servers_links":
-			err = dec.Decode(&links)
-		default:
-			err = dec.Decode(new(json.RawMessage))
+			return in.each('[', ']', func() error {
+				text, err := in.next()
+				if err != nil {
+					return err
+				}
+				return read(text)
+			})
 		}
-		if err != nil {
-			return "", err
+		text, err := in.next()
+		if err == nil && more {
+			err = json.Unmarshal(text, &links)
 		}
-	}
-	if err := expect(dec, json.Delim('}')); err != nil {
-		return "", err
-	}
-	if !found {
+		return err
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("page of servers: %w", err)
+	case !found:
 		return "", errors.New("page of servers: there is no list in it")
 	}
 	return nextLink(links), nil
-}
-
-func decodeEach(dec *json.Decoder, add func(*server)) error {
-	if err := expect(dec, json.Delim('[')); err != nil {
-		return err
-	}
-	for dec.More() {
-		var s server
-		if err := dec.Decode(&s); err != nil {
-			return fmt.Errorf("page of servers: %w", err)
-		}
-		add(&s)
-	}
-	return expect(dec, json.Delim(']'))
-}
-
-func expect(dec *json.Decoder, want json.Delim) error {
-	got, err := dec.Token()
-	if err != nil {
-		return fmt.Errorf("page of servers: %w", err)
-	}
-	if got != want {
-		return fmt.Errorf("page of servers: %v where %v should be", got, want)
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package openstack
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -133,5 +134,49 @@ func TestStatus(t *testing.T) {
 		if got := (&server{Status: c.status, Task: c.task}).status(); got != c.want {
 			t.Errorf("%s %s: got %s, want %s", c.status, c.task, got, c.want)
 		}
+	}
+}
+
+// Of what a list of changes shows again, only what is not the same is read
+// again, and each list shows it all.
+func TestListChangesReadsNothingTwice(t *testing.T) {
+	at := func(second int) string { return fmt.Sprintf("2026-11-21T02:00:%02dZ", second) }
+	since := cloud.ListMark{At: time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC)}
+	var page string
+	newStub(t, "", func(w http.ResponseWriter, _ *http.Request) { say(w, `{"servers": [%s]}`, page) })
+	d := open(t, "ours", cloud.Open{})
+	for i, c := range []struct {
+		servers []string
+		want    string
+		known   int
+	}{
+		{[]string{aServer("a", "BUILD", at(10), ourMark), aServer("b", "BUILD", at(10), ourMark)}, "a building, b building", 2},
+		{[]string{aServer("a", "ACTIVE", at(20), ourMark), aServer("b", "BUILD", at(10), ourMark)}, "a active, b building", 2},
+		{[]string{aServer("a", "ACTIVE", at(20), ourMark), aServer("c", "BUILD", at(30), ourMark)}, "a active, c building", 2},
+		// Nothing changed: the next list is far, and nothing is kept for it.
+		{[]string{aServer("c", "BUILD", at(30), ourMark)}, "c building", 0},
+		{[]string{aServer("c", "ERROR", at(40), ourMark)}, "c error", 1},
+		// All there is, whatever was asked for.
+		{[]string{aServer("old", "ACTIVE", "2026-11-20T00:00:00Z", ourMark), aServer("c", "ERROR", at(50), ourMark)}, "old active, c error", 0},
+	} {
+		page = strings.Join(c.servers, ",")
+		before := maps.Clone(d.shown.known)
+		l, err := d.Instances(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, i := range l.Instances {
+			got = append(got, i.ID+" "+string(i.Status))
+		}
+		if strings.Join(got, ", ") != c.want || len(d.shown.known) != c.known {
+			t.Errorf("list %d: got %v, want %s; %d are known, want %d", i, got, c.want, len(d.shown.known), c.known)
+		}
+		for text, k := range d.shown.known {
+			if before[text] != nil && before[text] != k {
+				t.Errorf("list %d: %s was read again", i, k.ID)
+			}
+		}
+		since = l.Next
 	}
 }
