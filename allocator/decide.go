@@ -36,6 +36,7 @@ const (
 	ClassNoFlavor    = "no-flavor"
 	ClassNoZone      = "no-zone"
 	ClassTrouble     = "trouble"
+	ClassVanished    = "vanished"
 	ClassFrozen      = "frozen"
 	ClassUnknown     = "unknown-quota"
 	ClassTooLarge    = "too-large"

@@ -16,6 +16,9 @@ type provider struct {
 	// trouble is why nothing can be launched at all; its class is empty if
 	// something can.
 	trouble verdict
+	// held says that so many of its nodes seem to have vanished that nobody
+	// counts on any.
+	held bool
 	// slotsLeft is how many more nodes may be in flight.
 	slotsLeft int
 	// reserved is the request that the provider is kept for, if any;
@@ -116,7 +119,10 @@ func (d *decider) indexCatalog() {
 	}
 	for i := range d.cat.Providers {
 		conf := &d.cat.Providers[i]
-		p := &provider{conf: conf, quota: quotas[conf.Name], slotsLeft: bound(conf.MaxConcurrency)}
+		p := &provider{
+			conf: conf, quota: quotas[conf.Name], slotsLeft: bound(conf.MaxConcurrency),
+			held: d.snap.Health(conf.Name).Held(d.now),
+		}
 		p.trouble = d.trouble(p)
 		p.limits = pool.NoLimits()
 		if p.quota != nil {
@@ -151,6 +157,9 @@ func (d *decider) trouble(p *provider) verdict {
 	switch {
 	case d.plan.Frozen != "":
 		return verdict{class: ClassFrozen, text: d.plan.Frozen}
+	case p.held:
+		return verdict{class: ClassVanished, text: "so many of its nodes seem to have vanished that this is not believed: " +
+			"are its credentials of the right project? If they are gone indeed: poolctl leak agree " + p.conf.Name}
 	case p.quota == nil:
 		return verdict{class: ClassUnknown, text: "its limits are not known yet"}
 	case p.quota.Trouble != "":
@@ -348,11 +357,11 @@ func (d *decider) book(n *pool.Node, s *slice) {
 
 // stock puts a node that belongs to nobody into its supply, unless it is too
 // old to be given away, its image is out of service or nobody should count on
-// it.
+// it, as on any of a provider that is held.
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
-	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n]:
+	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n], z.slice.prov.held:
 	case d.outOfService(n) != "":
 	case inFlight(n):
 		if d.doubtful(n) || d.vain(n) {

@@ -26,6 +26,7 @@ type model struct {
 	uploads     []*pool.Upload
 	builds      []*pool.Build
 	frozen      *pool.Freeze
+	health      *pool.Health
 }
 
 func newModel() *model {
@@ -36,8 +37,12 @@ func newModel() *model {
 }
 
 func (m *model) snapshot() *pool.Snapshot {
+	var healths []*pool.Health
+	if m.health != nil {
+		healths = append(healths, m.health)
+	}
 	return &pool.Snapshot{
-		Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
+		Healths: healths, Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
 		Allocations: sorted(m.allocations), Commands: sorted(m.commands), Quotas: sorted(m.quotas),
 		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen,
 	}

@@ -185,3 +185,39 @@ func TestAProbeTakesNoRoomThatIsWanted(t *testing.T) {
 		})
 	}
 }
+
+// A provider of which most seems to have vanished is left alone: its idle nodes
+// are given to nobody and wait, what is in use stays so, and requests are
+// served elsewhere or wait with the reason.
+func TestVanishedProvider(t *testing.T) {
+	w := newWorld(t, aProvider("east", nil), aProvider("west", func(p *pool.Provider) { p.Priority = 200 }))
+	w.request("old", "small")
+	w.quietly()
+	w.boot()
+	w.quietly()
+	w.have(5, "small", "east")
+	w.health = &pool.Health{Provider: "east", Vanished: []pool.Vanished{{Node: "n002"}}}
+	w.request("a", "small")
+	w.request("b", "small", func(r *pool.Request) { r.Provider = "east" })
+	w.quietly()
+	if got := w.live("east"); len(got) != 6 {
+		t.Errorf("%d nodes in east, want the 6 that were there", len(got))
+	}
+	if got := w.live("west"); len(got) != 1 {
+		t.Errorf("%d nodes in west, want one for the request that can go there", len(got))
+	}
+	for id, class := range map[string]string{"a": ClassBuilding, "b": ClassVanished} {
+		a := w.allocations["ci/"+id]
+		if a.State != pool.AllocationWaiting || a.Reasons[0].Class != class {
+			t.Errorf("%s is %s for %+v, want it to wait for %s", id, a.State, a.Reasons, class)
+		}
+	}
+	if a := w.allocations["ci/old"]; a.State != pool.AllocationFulfilled || a.Nodes[0].State != shownInUse {
+		t.Errorf("the node in use is shown as %+v", a)
+	}
+	w.health = nil
+	w.quietly()
+	if a := w.allocations["ci/b"]; a.State != pool.AllocationFulfilled {
+		t.Errorf("b is %s though all is well again", a.State)
+	}
+}

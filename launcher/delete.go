@@ -71,7 +71,7 @@ func (r *run) deleteAnswered(t *track, err error, began, now time.Time) {
 		return
 	}
 	if errors.Is(err, cloud.NotFound) {
-		r.vanish(t, began)
+		r.deny(t, began)
 		return
 	}
 	if t.asks >= forceFrom && !t.plain && (errors.Is(err, cloud.Unauthorized) || errors.Is(err, cloud.Invalid)) {

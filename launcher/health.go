@@ -21,16 +21,22 @@ func (r *run) passHealth(ctx context.Context, snap *pool.Snapshot, now time.Time
 		return s.retry
 	}
 	h := snap.Health(r.provider.Name)
+	vanished := r.view.vanished(h, now)
+	r.metrics.vanished.WithLabelValues(r.provider.Name).Set(float64(unagreed(vanished, now)))
 	switch c := r.leakCommand(snap); {
 	case lapsed(h, now):
 		// First of all, so that whatever this owner makes is younger.
 		r.writeHealth(ctx, h, resumed(h, r.provider.Name, now), nil)
 	case c != nil:
 		r.startAgree(ctx, h, c, now)
+	case s.tells(h, vanished, now):
+		r.writeVanished(ctx, h, vanished, now)
 	case now.Sub(h.At) >= healthEvery:
 		beat := h.Clone()
 		beat.At = stamp(now)
 		r.writeHealth(ctx, h, beat, nil)
+	case r.view.unsure():
+		return s.nextTold(h, now) // what is listed now is perhaps of another project
 	case !now.Before(s.next):
 		r.startSweep(ctx, now)
 	default:

@@ -173,6 +173,11 @@ func agreed(h *pool.Health, c *pool.Command, now time.Time) (next *pool.Health, 
 	next = h.Clone()
 	until := stamp(now.Add(agreementTime))
 	for _, key := range c.Leaks {
+		gone := slices.IndexFunc(next.Vanished, func(v pool.Vanished) bool { return v.Key() == key })
+		if gone >= 0 {
+			next.Vanished[gone].AgreedUntil, next.Vanished[gone].AgreedBy = &until, c.By
+			continue
+		}
 		l := next.Leak(key)
 		if l == nil {
 			return nil, "no leak " + key + " in " + h.Provider, true

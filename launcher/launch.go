@@ -58,7 +58,7 @@ func (v *view) launches(now time.Time, p *plan) {
 			building++
 			occupying += v.occupies(t, now, p)
 		}
-		if v.trouble || v.snap.Freeze != nil || !t.launchable(now) {
+		if v.paused() || !t.launchable(now) {
 			continue
 		}
 		if reason := v.impossible(t.node); reason != "" {
@@ -87,6 +87,9 @@ func (v *view) launches(now time.Time, p *plan) {
 		building, occupying = building+n, occupying+n
 	}
 }
+
+// paused tells whether nothing may be launched.
+func (v *view) paused() bool { return v.trouble || v.unsure() || v.snap.Freeze != nil }
 
 // inFlight tells whether a node is being launched, from when that is about to
 // be written.

@@ -14,6 +14,7 @@ type metrics struct {
 	lastList      *prometheus.GaugeVec
 	leaks         *prometheus.CounterVec
 	frozen        *prometheus.GaugeVec
+	vanished      *prometheus.GaugeVec
 	window        *prometheus.GaugeVec
 }
 
@@ -48,6 +49,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		window: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "poold_launcher_launch_window",
 			Help: "How many nodes may be in flight while launching starts slowly after failures; 0 is any number.",
+		}, []string{"provider"}),
+		vanished: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_launcher_vanished_nodes",
+			Help: "Nodes that seem to have vanished, too many at once to be believed: nothing is launched or deleted while it is above 0.",
 		}, []string{"provider"}),
 		frozen: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "poold_launcher_sweep_frozen",

@@ -116,6 +116,7 @@ func (v *view) decide(now time.Time) plan {
 		case t.behind:
 		case now.Before(t.retry):
 			p.wakeAt(t.retry)
+		case t.gone && !v.believed(t, now):
 		default:
 			v.node(t, now, &p)
 		}
@@ -247,7 +248,7 @@ func standing(t *track, p *plan) {
 func (v *view) deleting(t *track, now time.Time, p *plan) {
 	b := v.batch(t)
 	switch {
-	case b.verdict == asking:
+	case b.verdict == asking, v.unsure():
 	case t.node.Batch == "" && t.inst.ID == "", b.verdict == refused:
 		p.move(t, pool.NodeDeleted, t.node.Reason)
 	case t.inst.ID == "":

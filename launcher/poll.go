@@ -191,6 +191,9 @@ func (r *run) merge(listing cloud.Listing, began time.Time) {
 		outcome = "full"
 	}
 	r.bind(listing.Instances, began)
+	if listing.Full {
+		r.lacks(listing.Instances, began)
+	}
 	if listing.Full && !r.absent(listing.Instances, began) {
 		outcome = "distrusted"
 	}
@@ -243,9 +246,10 @@ func (r *run) bind(instances []cloud.Instance, began time.Time) {
 
 // see takes over what was seen of a node's instance at a time.
 func (r *run) see(t *track, i *cloud.Instance, at time.Time) {
-	if t.gone || at.Before(t.asOf) {
+	if t.gone && !t.denied || at.Before(t.asOf) {
 		return
 	}
+	r.refute(t, i)
 	b := r.view.batches[t.node.Batch]
 	if t.inst.ID == "" && b != nil {
 		b.found++
@@ -318,10 +322,13 @@ func (r *run) startLook(ctx context.Context, t *track, now time.Time) {
 			t.busy = false
 			switch {
 			case err == nil:
+				if t.missing {
+					r.view.lost = false // a list lacks what a look shows: looks can be believed
+				}
 				t.missing = false
 				r.see(t, &i, now)
 			case errors.Is(err, cloud.NotFound):
-				r.vanish(t, now)
+				r.deny(t, now)
 				r.nextSuspect()
 			default:
 				t.retry = end.Add(max(listRetryMin, retryAfter(err)))

@@ -29,6 +29,8 @@ type sweep struct {
 	// written again before retry.
 	wrote int64
 	retry time.Time
+	// told is when it was last written which nodes have vanished.
+	told time.Time
 }
 
 // findings are what is ours in the cloud, and all records as they were after

@@ -31,6 +31,9 @@ type track struct {
 	// missing says that a full list lacked the instance, which is a reason to
 	// look at it by id; gone that the cloud said it is no more.
 	missing, gone bool
+	// denied says that it is gone only by the cloud's word that there is no
+	// such instance, which it would say of one in another project, too.
+	denied bool
 
 	// asked is when a delete was last accepted, asks how often one was tried.
 	asked time.Time
@@ -126,6 +129,9 @@ type view struct {
 	slow   slow
 	// trouble says that credentials are refused.
 	trouble bool
+	// lost says that the last full list lacked most of what should be there;
+	// held that the record says so. See vanish.go.
+	lost, held bool
 	// crowded says that calls wait for their turn.
 	crowded bool
 	// boots and deletion are how long a label's boot, and a delete, take.
@@ -176,6 +182,7 @@ func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
 		}
 	}
 	v.forget(snap)
+	v.hold(now)
 }
 
 // take takes over what a snapshot says of the node.

@@ -36,6 +36,27 @@ func (l *Leak) Key() string { return l.Kind + "/" + l.ID }
 // Agreed tells whether an operator's agreement holds.
 func (l *Leak) Agreed(now time.Time) bool { return l.AgreedUntil != nil && now.Before(*l.AgreedUntil) }
 
+// Vanished is a node whose instance the cloud does not know, together with so
+// many others that it is not believed.
+type Vanished struct {
+	Node       NodeID `json:"node"`
+	InstanceID string `json:"instance_id"`
+	// Since is when the cloud said so first.
+	Since time.Time `json:"since"`
+	// AgreedUntil ends an operator's agreement that it is so; nil if there is
+	// none.
+	AgreedUntil *time.Time `json:"agreed_until,omitempty"`
+	AgreedBy    string     `json:"agreed_by,omitempty"`
+}
+
+// Key names it within its provider, among the leaks.
+func (v *Vanished) Key() string { return "node/" + string(v.Node) }
+
+// Agreed tells whether an operator's agreement holds.
+func (v *Vanished) Agreed(now time.Time) bool {
+	return v.AgreedUntil != nil && now.Before(*v.AgreedUntil)
+}
+
 // Health is what the owner of a provider found when it compared the cloud with
 // the records. It is replaced when it changes, and now and then without a
 // change, so that its age tells of a time in which nobody compared.
@@ -52,6 +73,9 @@ type Health struct {
 	// leaks are removed when their time comes.
 	Frozen      string     `json:"frozen,omitempty"`
 	FrozenSince *time.Time `json:"frozen_since,omitempty"`
+	// Vanished are nodes that may be all right, in a project that is not the
+	// one we look at; see [Health.Held].
+	Vanished []Vanished `json:"vanished,omitempty"`
 
 	Record
 }
@@ -66,10 +90,26 @@ func (h *Health) Leak(key string) *Leak {
 	return nil
 }
 
+// Gone returns what is on record of a node that seems to have vanished, or nil.
+func (h *Health) Gone(node NodeID) *Vanished {
+	for i := range h.Vanished {
+		if h.Vanished[i].Node == node {
+			return &h.Vanished[i]
+		}
+	}
+	return nil
+}
+
+// Held tells whether nothing is launched or deleted in the provider, because
+// so much seems to have vanished and nobody has agreed that it did.
+func (h *Health) Held(now time.Time) bool {
+	return h != nil && slices.ContainsFunc(h.Vanished, func(v Vanished) bool { return !v.Agreed(now) })
+}
+
 // Clone returns a copy that can be changed without changing h; what its times
 // point to is shared.
 func (h *Health) Clone() *Health {
 	c := *h
-	c.Leaks = slices.Clone(h.Leaks)
+	c.Leaks, c.Vanished = slices.Clone(h.Leaks), slices.Clone(h.Vanished)
 	return &c
 }

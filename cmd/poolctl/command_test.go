@@ -109,7 +109,7 @@ func TestCommands(t *testing.T) {
 		{"leak delete instance/i2", 0, "instance/i2\n", ""},
 		{"leak delete i9", exitNotFound, "", "leak i9"},
 		{"leak agree north", exitRefused, "", "north is not frozen"},
-		{"leak agree south", 0, "instance/i1\ninstance/i2\n", ""},
+		{"leak agree south", 0, "node/a\ninstance/i1\ninstance/i2\n", ""},
 		{"leak agree west", exitNotFound, "", "provider west"},
 	} {
 		out, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)

@@ -87,7 +87,7 @@ func leakList(e *env) *cobra.Command {
 				return err
 			}
 			if e.output == formatTable || e.output == formatWide {
-				return tellFrozen(cmd.ErrOrStderr(), s, provider)
+				return errors.Join(tellFrozen(cmd.ErrOrStderr(), s, provider), tellVanished(cmd.ErrOrStderr(), s, provider))
 			}
 			return nil
 		},
@@ -103,6 +103,22 @@ func tellFrozen(w io.Writer, s *pool.Snapshot, provider string) error {
 			continue
 		}
 		_, err := fmt.Fprintf(w, "\n%s is frozen: %s.\nIf all of this is to go: poolctl leak agree %s\n", h.Provider, h.Frozen, h.Provider)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellVanished says what seems to have vanished where, and what to do about it.
+func tellVanished(w io.Writer, s *pool.Snapshot, provider string) error {
+	for _, h := range s.Healths {
+		if len(h.Vanished) == 0 || provider != "" && h.Provider != provider {
+			continue
+		}
+		_, err := fmt.Fprintf(w, "\n%s is held: the cloud knows the instances of %d nodes no more (%s first).\n"+
+			"Are its credentials of the right project? If they are gone indeed: poolctl leak agree %s\n",
+			h.Provider, len(h.Vanished), h.Vanished[0].Node, h.Provider)
 		if err != nil {
 			return err
 		}
@@ -154,7 +170,7 @@ func findLeak(all []found, id string) (*found, error) {
 
 func leakAgree(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "agree PROVIDER", Short: "Agree that all leaks listed now are removed, though the sweep is frozen", Args: exactly(1),
+		Use: "agree PROVIDER", Short: "Agree that all leaks listed now are removed, though the sweep is frozen, and that vanished nodes are gone", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.snapshot(cmd.Context())
 			if err != nil {
@@ -164,12 +180,15 @@ func leakAgree(e *env) *cobra.Command {
 			if h == nil {
 				return fmt.Errorf("provider %s: %w", args[0], pool.ErrNotFound)
 			}
-			if h.Frozen == "" {
-				return fmt.Errorf("%w: %s is not frozen", errRefused, args[0])
+			if h.Frozen == "" && len(h.Vanished) == 0 {
+				return fmt.Errorf("%w: %s is not frozen, and no node of it has vanished", errRefused, args[0])
 			}
 			var keys []string
+			for i := range h.Vanished {
+				keys = append(keys, h.Vanished[i].Key())
+			}
 			for i := range h.Leaks {
-				if !h.Leaks[i].ByHand {
+				if h.Frozen != "" && !h.Leaks[i].ByHand {
 					keys = append(keys, h.Leaks[i].Key())
 				}
 			}

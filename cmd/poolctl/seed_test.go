@@ -59,7 +59,8 @@ func seedLeaks(ctx context.Context, records *store.Store) error {
 		pool.Create(&pool.Health{Provider: "north", At: noon, Watched: noon, Leaks: []pool.Leak{young, due, key}}),
 		pool.Create(&pool.Health{
 			Provider: "south", At: noon, Watched: noon, Frozen: "2 leaks at once, more than 1", FrozenSince: at(0),
-			Leaks: []pool.Leak{leak("instance", "i1", "no node"), agreed},
+			Leaks:    []pool.Leak{leak("instance", "i1", "no node"), agreed},
+			Vanished: []pool.Vanished{{Node: "a", InstanceID: "7a3e", Since: noon}},
 		}),
 	}})
 	return err

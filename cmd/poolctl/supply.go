@@ -33,6 +33,9 @@ type stock struct {
 	// Waiting is how many requests wait for the label.
 	Waiting int         `json:"waiting,omitempty"`
 	Quota   *pool.Quota `json:"quota,omitempty"`
+	// Vanished is how many nodes seem to have vanished, which holds the
+	// provider.
+	Vanished int `json:"vanished,omitempty"`
 }
 
 // stocks is everything of one kind, by name.
@@ -86,12 +89,17 @@ func providerList(e *env) *cobra.Command {
 	return listing(e, "List the providers, what they have and whether they work", providers,
 		column[*stock]{title: "INSTANCES", value: instances},
 		column[*stock]{title: "PEER", value: func(s *stock) string { return s.Peer }},
-		column[*stock]{title: "TROUBLE", value: func(s *stock) string {
-			if s.Quota == nil {
-				return "its limits are not known yet"
-			}
-			return s.Quota.Trouble
-		}})
+		column[*stock]{title: "TROUBLE", value: trouble})
+}
+
+func trouble(s *stock) string {
+	switch {
+	case s.Vanished > 0:
+		return fmt.Sprintf("%d nodes seem to have vanished: see leak list", s.Vanished)
+	case s.Quota == nil:
+		return "its limits are not known yet"
+	}
+	return s.Quota.Trouble
 }
 
 func labelList(e *env) *cobra.Command {
@@ -136,6 +144,11 @@ func providers(s *pool.Snapshot) stocks {
 	all.count(s.Nodes, func(n *pool.Node) string { return n.Provider })
 	for _, q := range s.Quotas {
 		all.of(q.Provider).Quota = q
+	}
+	for _, h := range s.Healths {
+		if n := len(h.Vanished); n > 0 {
+			all.of(h.Provider).Vanished = n
+		}
 	}
 	for _, m := range s.Members {
 		for _, name := range m.Providers {
