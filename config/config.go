@@ -18,6 +18,7 @@ type Config struct {
 	Name    string
 	Web     Web
 	Builder BuilderDirs
+	Uploads Uploads
 }
 
 // Etcd says how to reach etcd. At most one of Endpoints and Embedded is set;
@@ -47,6 +48,13 @@ type Web struct {
 	// Port is the TCP port; zero picks a free one.
 	Port          int
 	ListenAddress string
+}
+
+// Uploads bounds what one peer uploads, to all providers together; zero values
+// are no bounds.
+type Uploads struct {
+	Max            int
+	BytesPerSecond int64
 }
 
 // BuilderDirs are the folders of the builder.

@@ -128,7 +128,7 @@ func TestDefaults(t *testing.T) {
 		Catalog: pool.Catalog{Providers: []pool.Provider{{
 			Name: "p", Driver: "openstack", Cloud: "c", Rate: time.Second,
 			BootTimeout: time.Minute, LaunchTimeout: time.Hour, MaxConcurrency: -1, Priority: 100,
-			ImageNameFormat: "{image_name}-{timestamp}", ImageUploadTimeout: time.Hour,
+			ImageNameFormat: "{image_name}-{timestamp}", ImageUploadTimeout: time.Hour, MaxUploads: 2,
 			Pools: []pool.Pool{{Name: "main", Limits: pool.NoLimits(), AutoFloatingIP: true, Priority: 100}},
 		}}},
 		Etcd:    config.Etcd{Prefix: "/poold/v1", LeaseTTL: 10 * time.Second},

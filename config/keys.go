@@ -12,6 +12,7 @@ import (
 type document struct {
 	elementsDir, imagesDir, logDir value[string]
 	logRetention                   value[int64]
+	maxUploads, uploadBandwidth    value[int64]
 	name                           value[string]
 	roles                          value[[]value[string]]
 	etcd                           etcd
@@ -136,6 +137,10 @@ func documentKeys() table[document] {
 				"The folder for the logs of builds."),
 			integer("build-log-retention", -1, math.MaxInt32, func(d *document) *value[int64] { return &d.logRetention },
 				"How many logs are kept of each image, at least 1; `-1` keeps all."),
+			integer("max-uploads", 0, math.MaxInt32, func(d *document) *value[int64] { return &d.maxUploads },
+				"How many uploads this peer makes at once, to all providers together; `0` does not limit it."),
+			integer("upload-bandwidth", 0, math.MaxInt32, func(d *document) *value[int64] { return &d.uploadBandwidth },
+				"How many megabytes (of 1,000,000 bytes) of images this peer sends a second, to all providers together; `0` does not limit it."),
 			seconds("max-hold-age", 0, func(d *document) *value[time.Duration] { return &d.maxHoldAge },
 				"How long a node may be held at most; `0` does not limit it."),
 			many("tenant-resource-limits", func(d *document) *[]tenant { return &d.tenants }, tenantKeys(),

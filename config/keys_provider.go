@@ -13,6 +13,7 @@ type provider struct {
 	concurrency, priority, weight                value[int64]
 	rate                                         value[time.Duration]
 	bootTimeout, launchTimeout, uploadTimeout    value[time.Duration]
+	maxUploads                                   value[int64]
 	images                                       []providerImage
 	cloudImages                                  []cloudImage
 	pools                                        []providerPool
@@ -84,6 +85,7 @@ func freshProvider() provider {
 		bootTimeout:     preset(time.Minute),
 		launchTimeout:   preset(time.Hour),
 		uploadTimeout:   preset(time.Hour),
+		maxUploads:      preset(int64(2)),
 	}
 }
 
@@ -136,7 +138,9 @@ func providerOwnKeys() []field[provider] {
 		text("image-name-format", func(p *provider) *value[string] { return &p.imageNameFormat },
 			"What uploads are called, made of `{image_name}`, `{upload_id}` and `{timestamp}`."),
 		seconds("image-upload-timeout", 1, func(p *provider) *value[time.Duration] { return &p.uploadTimeout },
-			"How long an upload may take."),
+			"How long an upload may take, once its turn has come."),
+		integer("max-uploads", 1, math.MaxInt32, func(p *provider) *value[int64] { return &p.maxUploads },
+			"How many uploads to this provider run at once."),
 		many("diskimages", func(p *provider) *[]providerImage { return &p.images }, providerImageKeys(),
 			"The images to upload here; one that is taken off the list is deleted here."),
 		many("cloud-images", func(p *provider) *[]cloudImage { return &p.cloudImages }, cloudImageKeys(),

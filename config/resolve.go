@@ -8,6 +8,9 @@ import (
 	"poold/pool"
 )
 
+// megabyte is the unit of bandwidths in the file.
+const megabyte = 1_000_000
+
 // resolve makes the configuration from a document without errors.
 func resolve(d *document) *Config {
 	c := &Config{
@@ -19,6 +22,7 @@ func resolve(d *document) *Config {
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,
 			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v),
 		},
+		Uploads: Uploads{Max: int(d.maxUploads.v), BytesPerSecond: d.uploadBandwidth.v * megabyte},
 	}
 	for _, r := range d.roles.v {
 		c.Roles = append(c.Roles, pool.Role(r.v))
@@ -181,7 +185,7 @@ func (p *provider) resolve(c *pool.Catalog) pool.Provider {
 		Name: p.name.v, Driver: p.driver.v, Cloud: p.cloud.v, Region: p.region.v,
 		Rate: p.rate.v, RateGroup: p.rateGroup.v, BootTimeout: p.bootTimeout.v, LaunchTimeout: p.launchTimeout.v,
 		MaxConcurrency: int(p.concurrency.v), Priority: int(p.priority.v), Weight: int(p.weight.v),
-		ImageNameFormat: p.imageNameFormat.v, ImageUploadTimeout: p.uploadTimeout.v,
+		ImageNameFormat: p.imageNameFormat.v, ImageUploadTimeout: p.uploadTimeout.v, MaxUploads: int(p.maxUploads.v),
 	}
 	for i := range p.images {
 		im := &p.images[i]

@@ -23,6 +23,7 @@ import (
 	"poold/store"
 	"poold/store/kv"
 	"poold/store/kv/etcdkv"
+	"poold/uploader"
 	"poold/web"
 )
 
@@ -43,6 +44,7 @@ type Daemon struct {
 	log      *zap.Logger
 	registry *registry
 	builds   *semaphore.Weighted
+	uploads  *uploader.Limits
 	// lookPause is the time between two looks at clouds.yaml.
 	lookPause time.Duration
 	// clouds is the access to each provider that could be opened.
@@ -93,7 +95,8 @@ func Run(ctx context.Context, o Options) error {
 func newDaemon(cfg *config.Config, o Options) *Daemon {
 	return &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
-		builds: semaphore.NewWeighted(parallelBuilds), lookPause: reloadPause,
+		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
+		lookPause: reloadPause,
 	}
 }
 

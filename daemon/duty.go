@@ -27,6 +27,9 @@ type duty struct {
 	// provider is the only provider whose nodes the component has to hear of;
 	// empty is everything.
 	provider string
+	// uploads says that the component has to hear of builds, uploads and commands
+	// only.
+	uploads bool
 	// run is the component. ctx ends before the ownership can.
 	run func(ctx context.Context, records *store.Owned) error
 	// limits and members are instead of run: duties that are done only while
@@ -139,6 +142,9 @@ func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership 
 
 // records is the store as the component of a duty sees it.
 func (d *Daemon) records(ownership *store.Ownership, duty duty) *store.Owned {
+	if duty.uploads {
+		return d.store.OwnedUploads(d.view.Load(), ownership)
+	}
 	if duty.provider != "" {
 		return d.store.OwnedProvider(d.view.Load(), ownership, duty.provider)
 	}

@@ -104,6 +104,8 @@ type Provider struct {
 	// ImageNameFormat names uploads: {image_name}, {upload_id}, {timestamp}.
 	ImageNameFormat    string
 	ImageUploadTimeout time.Duration
+	// MaxUploads is how many uploads run at once; zero or less is one.
+	MaxUploads int
 	Images             []ProviderImage
 	CloudImages        []CloudImage
 	Pools              []Pool

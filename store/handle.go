@@ -43,6 +43,16 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
 }
 
+// OwnedUploads is Owned for who moves images: Changed tells of builds, uploads and
+// commands alone.
+func (s *Store) OwnedUploads(view *View, own *Ownership) *Owned {
+	changed, cancel := view.subscribe(func(key string) bool {
+		family := s.keys.parse(key).family
+		return family == familyBuild || family == familyUpload || family == familyCommand
+	})
+	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
+}
+
 // Snapshot returns all records as of some revision; compare its Revision with
 // what Apply returned before deciding again on the same records.
 func (o *Owned) Snapshot() *pool.Snapshot { return o.view.Snapshot() }

@@ -385,6 +385,34 @@ func TestOwnedProviderHearsOfItsOwn(t *testing.T) {
 	})
 }
 
+// Who moves images is not woken by nodes and requests.
+func TestOwnedUploadsHearsOfImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, v := watching(t)
+		o := r.OwnedUploads(v, r.own)
+		defer o.Close()
+		for _, c := range []struct {
+			name string
+			do   func()
+			want bool
+		}{
+			{"a build", func() { r.raw(t, kv.Put(r.keys.build("i", "b"), []byte(`{"v":1}`))) }, true},
+			{"an upload", func() { r.raw(t, kv.Put(r.keys.upload("i", "b", "p"), []byte(`{"v":1}`))) }, true},
+			{"a command", func() { r.raw(t, kv.Put(r.keys.command("c"), []byte(`{"v":1}`))) }, true},
+			{"a node", func() { r.apply(t, create(pending("a"))) }, false},
+			{"a request", func() { r.ask(t, `{"v":1}`) }, false},
+		} {
+			c.do()
+			synctest.Wait()
+			if heard := len(o.Changed()) > 0; heard != c.want {
+				t.Errorf("%s: heard %v, want %v", c.name, heard, c.want)
+			} else if heard {
+				<-o.Changed()
+			}
+		}
+	})
+}
+
 func TestOwnedHandle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, v := watching(t)

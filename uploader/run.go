@@ -14,8 +14,9 @@ import (
 
 // The pace of the loop.
 const (
-	// passGap is the least time between two passes, however much changes.
-	passGap = time.Second
+	// passGap is the least time between two passes, however much changes: what
+	// changed is seldom alone.
+	passGap = 50 * time.Millisecond
 	// passMax is the longest time between two passes.
 	passMax = 30 * time.Second
 	// patrolEvery is how often what is in the cloud is compared with the
@@ -39,8 +40,8 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what an uploader works with. All fields but Registerer are
-// required. No two uploaders may share a registry.
+// Config is what an uploader works with. All fields but Limits and Registerer
+// are required. No two uploaders may share a registry.
 type Config struct {
 	Provider pool.Provider
 	// Peer is the name of this peer, Installation the id of the installation.
@@ -50,7 +51,9 @@ type Config struct {
 	Images []pool.Image
 	// Driver talks to the provider. If it is a [cloud.Sweeper] too, leaked
 	// images are removed.
-	Driver     cloud.ImageDriver
+	Driver cloud.ImageDriver
+	// Limits are shared by the uploaders of a peer; nil is no limits.
+	Limits     *Limits
 	Store      Store
 	Random     io.Reader
 	Log        *zap.Logger
@@ -64,6 +67,7 @@ type Uploader struct {
 	installation string
 	images       []pool.Image
 	driver       cloud.ImageDriver
+	limits       *Limits
 	store        Store
 	random       io.Reader
 	log          *zap.Logger
@@ -93,7 +97,7 @@ type Uploader struct {
 func New(c Config) *Uploader {
 	return &Uploader{
 		provider: c.Provider, peer: c.Peer, installation: c.Installation, images: c.Images,
-		driver: c.Driver, store: c.Store, random: c.Random,
+		driver: c.Driver, limits: c.Limits, store: c.Store, random: c.Random,
 		log:     c.Log.Named("uploader").With(zap.String("provider", c.Provider.Name)),
 		metrics: newMetrics(c.Registerer),
 		jobs:    make(map[key]*job), results: make(chan result), retry: make(map[key]pause),
@@ -142,7 +146,6 @@ func (u *Uploader) wait(ctx context.Context, changed <-chan struct{}, next time.
 	if err != nil {
 		return err
 	}
-	// What changed is seldom alone.
 	return u.listen(ctx, nil, passGap)
 }
 

@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	// maxTransfers and maxDeletes bound what is done in the provider at once.
-	maxTransfers = 2
-	maxDeletes   = 2
+	// maxDeletes bounds how many images are deleted in the provider at once.
+	maxDeletes = 2
 	// again is how soon something that could not be written is tried again.
 	again = time.Second
 )
@@ -193,7 +192,7 @@ func newUUID(random io.Reader) (string, error) {
 // begin starts the goroutines that a plan asks for, as far as bounds allow.
 func (u *Uploader) begin(ctx context.Context, s *pool.Snapshot, plan Plan, now time.Time) {
 	for _, r := range plan.Send {
-		if u.free(r, transferring, maxTransfers, now) {
+		if u.free(r, transferring, max(1, u.provider.MaxUploads), now) {
 			build := buildOf(s, r)
 			u.launch(ctx, r, transferring, func(ctx context.Context) (int64, error) { return u.transfer(ctx, r, build) })
 		}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,8 +21,6 @@ const (
 	// lostLooks is how often in a row an image may still be without data after
 	// all of it was sent; about a minute.
 	lostLooks = 9
-	// progressEvery is how often SentBytes is written at most.
-	progressEvery = 5 * time.Second
 )
 
 // transfer carries one upload from its record to ready, or to failed.
@@ -46,10 +41,15 @@ type transfer struct {
 // transfer runs one upload. It returns the revision of its last write, and an
 // error only if neither ready nor failed could be recorded.
 func (u *Uploader) transfer(ctx context.Context, r *pool.Upload, build *pool.Build) (int64, error) {
+	leave, err := u.limits.enter(ctx)
+	if err != nil {
+		return r.Revision, err
+	}
+	defer leave()
 	t := &transfer{Uploader: u, record: r, build: build}
 	bounded, cancel := u.bounded(ctx)
 	defer cancel()
-	err := t.drive(bounded)
+	err = t.drive(bounded)
 	if err == nil {
 		u.metrics.uploads.WithLabelValues(u.provider.Name, "ready").Inc()
 		return t.record.Revision, nil
@@ -61,7 +61,7 @@ func (u *Uploader) transfer(ctx context.Context, r *pool.Upload, build *pool.Bui
 		return t.record.Revision, err
 	}
 	failed := t.move(pool.UploadFailed)
-	failed.Error = err.Error()
+	failed.Error, failed.BytesPerSecond, failed.Expected = err.Error(), 0, nil
 	if bounded.Err() != nil && t.problem != nil {
 		failed.Error += ": " + t.problem.Error()
 	}
@@ -83,22 +83,36 @@ func (u *Uploader) bounded(ctx context.Context) (context.Context, context.Cancel
 		fmt.Errorf("not done within the upload timeout of %s", u.provider.ImageUploadTimeout))
 }
 
+// progress is what a step of a transfer brought.
+type progress int
+
+const (
+	// waiting is for the cloud.
+	waiting progress = iota
+	// moving has something to look at already.
+	moving
+	// done is an upload that is ready.
+	done
+)
+
 // drive looks and acts until the upload is ready.
 func (t *transfer) drive(ctx context.Context) error {
 	if t.artifact() == nil {
 		return fmt.Errorf("the build has no file in format %s", t.record.Format)
 	}
 	for delay := lookFirst; ; delay = min(2*delay, lookMax) {
-		done, err := t.advance(ctx)
+		p, err := t.advance(ctx)
 		switch {
-		case ctx.Err() != nil && !done:
+		case p == done:
+			return nil
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil && retryable(err):
 			t.problem = err
 		case err != nil:
 			return err
-		case done:
-			return nil
+		case p == moving:
+			continue
 		}
 		if err := sleep.For(ctx, max(delay, retryAfter(err))); err != nil {
 			return err
@@ -106,12 +120,11 @@ func (t *transfer) drive(ctx context.Context) error {
 	}
 }
 
-// advance makes one step: a call that changes something, or a look. It returns
-// whether the upload is ready.
-func (t *transfer) advance(ctx context.Context) (bool, error) {
+// advance makes one step: a call that changes something, or a look.
+func (t *transfer) advance(ctx context.Context) (progress, error) {
 	if t.record.State == pool.UploadPending {
 		if err := t.create(ctx); err != nil {
-			return false, err
+			return waiting, err
 		}
 	}
 	image, err := t.driver.Image(ctx, t.record.ExternalID)
@@ -119,35 +132,34 @@ func (t *transfer) advance(ctx context.Context) (bool, error) {
 	case err == nil:
 		return t.act(ctx, image)
 	case errors.Is(err, cloud.NotFound) && !t.sent:
-		return false, t.create(ctx)
+		return waiting, t.create(ctx)
 	}
-	return false, err
+	return waiting, err
 }
 
 // act does what the image needs next.
-func (t *transfer) act(ctx context.Context, image cloud.Image) (bool, error) {
+func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error) {
 	switch image.Status {
 	case cloud.ImageQueued:
 		if !t.sent {
-			return false, t.send(ctx)
+			// Data is sent once, so that this cannot go round without a pause.
+			return moving, t.send(ctx)
 		}
 		if t.lost++; t.lost > lostLooks {
-			return false, errors.New("the cloud lost the data")
+			return waiting, errors.New("the cloud lost the data")
 		}
-		return false, nil
 	case cloud.ImageSaving:
 		t.lost = 0
 		if !t.sent {
 			// An earlier uploader sent it and is gone.
-			return false, errors.New("interrupted while the data was sent")
+			return waiting, errors.New("interrupted while the data was sent")
 		}
-		return false, nil
 	case cloud.ImageActive:
 		return t.verify(ctx, image)
 	case cloud.ImageBroken:
-		return false, errors.New("the cloud broke the image")
+		return waiting, errors.New("the cloud broke the image")
 	}
-	return false, nil
+	return waiting, nil
 }
 
 // create asks for the image under the id on record, and records that data may
@@ -193,98 +205,22 @@ func (t *transfer) artifact() *pool.Artifact {
 	return t.build.Artifact(t.record.Format)
 }
 
-// send sends the file, once. Whether it arrived is for the next look to say;
-// an error is returned if the data was refused.
-func (t *transfer) send(ctx context.Context) error {
-	if t.build.Builder != t.peer {
-		return fmt.Errorf("the file is with peer %s", t.build.Builder)
-	}
-	file, err := os.Open(t.artifact().Path)
-	if err != nil {
-		return err
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if size := t.artifact().Bytes; info.Size() != size {
-		return fmt.Errorf("the file has %d bytes, its build says %d", info.Size(), size)
-	}
-	data, id := &counter{from: file}, t.record.ExternalID
-	err = t.watched(ctx, data, func(ctx context.Context) error {
-		return t.driver.SendImage(ctx, id, data, info.Size())
-	})
-	t.metrics.bytes.WithLabelValues(t.provider.Name).Add(float64(data.n.Load()))
-	t.sent = err == nil || data.n.Load() > 0 || errors.Is(err, cloud.Ambiguous)
-	if err != nil && t.sent && !errors.Is(err, cloud.Ambiguous) {
-		// Data went over the wire and was refused: the next try is a new
-		// upload, after its back-off.
-		return fmt.Errorf("send the data: %v", err) //nolint:errorlint // its kind must not make it worth another try
-	}
-	return err
-}
-
-// watched runs a send while its progress is written. The send is cancelled if
-// the record turns out to have been moved by somebody else.
-func (t *transfer) watched(ctx context.Context, data *counter, send func(context.Context) error) error {
-	sending, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	writing, stop := context.WithCancel(sending)
-	written := make(chan error, 1)
-	go func() {
-		err := t.progress(writing, data)
-		if errors.Is(err, errOvertaken) || errors.Is(err, pool.ErrNotOwner) {
-			cancel(err)
-		} else {
-			err = nil
-		}
-		written <- err
-	}()
-	err := send(sending)
-	stop()
-	// The record belongs to this goroutine again only now.
-	if overtaken := <-written; overtaken != nil {
-		return overtaken
-	}
-	return err
-}
-
-// progress writes how much was sent, until ctx ends or the record is lost.
-func (t *transfer) progress(ctx context.Context, data *counter) error {
-	tick := time.NewTicker(progressEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		n := data.n.Load()
-		if n == t.record.SentBytes {
-			continue
-		}
-		after := *t.record
-		after.SentBytes = n
-		if err := t.save(ctx, &after); err != nil {
-			return err
-		}
-	}
-}
-
 // verify compares an active image with the file, and records that it is ready.
-func (t *transfer) verify(ctx context.Context, image cloud.Image) (bool, error) {
+func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, error) {
 	a := t.artifact()
 	if image.Bytes != a.Bytes {
-		return false, fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
+		return waiting, fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
 	}
 	hashes := map[string]string{"md5": a.MD5, "sha256": a.SHA256, "sha512": a.SHA512}
 	if want := hashes[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
-		return false, fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
+		return waiting, fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
 	}
 	ready := t.move(pool.UploadReady)
-	ready.SentBytes = a.Bytes
-	return true, t.save(ctx, ready)
+	ready.SentBytes, ready.BytesPerSecond, ready.Expected = a.Bytes, 0, nil
+	if err := t.save(ctx, ready); err != nil {
+		return waiting, err
+	}
+	return done, nil
 }
 
 // retryable tells whether an error is the cloud's and may pass within the
@@ -310,18 +246,4 @@ func retryAfter(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
-}
-
-// counter counts what is read through it. Only its count may be read from
-// another goroutine.
-type counter struct {
-	from io.Reader
-	n    atomic.Int64
-}
-
-// Read reads and counts.
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.n.Add(int64(n))
-	return n, err
 }

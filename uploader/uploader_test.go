@@ -33,12 +33,13 @@ type bench struct {
 	store    *recordtest.Store
 	cloud    *fakeCloud
 	provider pool.Provider
+	limits   *Limits
 }
 
 func newBench(t *testing.T, images ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), store: recordtest.New(), cloud: newFakeCloud(), provider: pool.Provider{
-		Name: "pr", ImageNameFormat: "{image_name}-{timestamp}", ImageUploadTimeout: time.Hour,
+		Name: "pr", ImageNameFormat: "{image_name}-{timestamp}", ImageUploadTimeout: time.Hour, MaxUploads: 2,
 	}}
 	for _, i := range images {
 		b.provider.Images = append(b.provider.Images, pool.ProviderImage{Name: i})
@@ -71,7 +72,7 @@ func (b *bench) run() (stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	u := New(Config{
 		Provider: b.provider, Peer: "p1", Installation: "inst", Images: []pool.Image{{Name: "a", Properties: map[string]string{"os": "x"}}},
-		Driver: b.cloud, Store: b.store, Random: rand.Reader, Log: zaptest.NewLogger(b.t), Registerer: prometheus.NewPedanticRegistry(),
+		Driver: b.cloud, Limits: b.limits, Store: b.store, Random: rand.Reader, Log: zaptest.NewLogger(b.t), Registerer: prometheus.NewPedanticRegistry(),
 	})
 	ended := make(chan error)
 	go func() { ended <- u.Run(ctx) }()

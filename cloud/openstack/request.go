@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"go.uber.org/zap"
@@ -201,13 +202,27 @@ func (r *request) body() (reader io.Reader, contentType string, err error) {
 	case r.data != nil && r.size == 0:
 		return http.NoBody, "application/octet-stream", nil
 	case r.data != nil:
-		return io.NopCloser(r.data), "application/octet-stream", nil
+		return kept(r.data), "application/octet-stream", nil
 	case r.in != nil:
 		b, err := json.Marshal(r.in)
 		return bytes.NewReader(b), "application/json", err
 	}
 	return nil, "", nil
 }
+
+// kept keeps data from being closed by net/http. A file stays one that the
+// kernel can send by itself.
+func kept(data io.Reader) io.Reader {
+	if file, ok := data.(*os.File); ok {
+		return keptFile{file}
+	}
+	return io.NopCloser(data)
+}
+
+type keptFile struct{ *os.File }
+
+// Close does nothing: who has opened the file closes it.
+func (keptFile) Close() error { return nil }
 
 // named says in an error what was tried.
 func named(what string, err error) error {

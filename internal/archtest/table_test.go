@@ -15,6 +15,7 @@ const (
 	httpPkg    = "net/http"
 	prometheus = "github.com/prometheus/client_golang"
 	ssh        = "golang.org/x/crypto/ssh"
+	xrate      = "golang.org/x/time/rate"
 	xsync      = "golang.org/x/sync"
 	yaml       = "gopkg.in/yaml.v3"
 	zap        = "go.uber.org/zap"
@@ -40,7 +41,7 @@ func table() []row {
 		{"allocator", []string{"internal/rest", "pool"}, []string{prometheus, xsync, zap}},
 		{"launcher", []string{"cloud", "internal/rest", "internal/sleep", "pool"}, []string{prometheus, ssh, xsync, zap}},
 		{"builder", []string{"internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
-		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
+		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xrate, xsync, zap}},
 		{"web", []string{"pool"}, []string{httpPkg, prometheus, zap}},
 
 		{"cloud", []string{"pool"}, nil},
@@ -52,7 +53,7 @@ func table() []row {
 		{"cloud/openstack/cloudsyaml", []string{"internal/spell"}, []string{yaml}},
 		{"cloud/sim", []string{"cloud", "internal/sleep", "pool"}, []string{ssh}},
 		{"cloud/sim/openstackapi", []string{"cloud", "cloud/sim", "pool"}, []string{httpPkg}},
-		{"ratelimit", []string{"pool"}, []string{"golang.org/x/time/rate"}},
+		{"ratelimit", []string{"pool"}, []string{xrate}},
 
 		{"store", []string{"pool", "store/kv"}, []string{xsync, "golang.org/x/sys", zap}},
 		{"store/kv", nil, nil},
