@@ -235,7 +235,12 @@ const (
 	ImageQueued ImageStatus = "queued"
 	// ImageSaving is an image that receives or processes its data.
 	ImageSaving ImageStatus = "saving"
-	ImageActive ImageStatus = "active"
+	// ImageStaged is an image whose data is, or is being, sent to where it can
+	// be imported from.
+	ImageStaged ImageStatus = "staged"
+	// ImageImporting is an image that the cloud works on by itself.
+	ImageImporting ImageStatus = "importing"
+	ImageActive    ImageStatus = "active"
 	// ImageBroken is an image that will never be active.
 	ImageBroken ImageStatus = "broken"
 )
@@ -260,8 +265,11 @@ type Image struct {
 	// HashAlgo and Hash are the cloud's own hash of the data, e.g. "sha512";
 	// empty if it has none.
 	HashAlgo, Hash string
-	Mark           Mark
-	Created        time.Time
+	// Stores are where it is, of a cloud with several places; CopyingTo where it
+	// will be; FailedIn where the last import or copy failed.
+	Stores, CopyingTo, FailedIn []string
+	Mark                        Mark
+	Created                     time.Time
 }
 
 // ImageDriver stores images in one region of one cloud. The rules of [Driver]

@@ -104,11 +104,15 @@ type Provider struct {
 	// ImageNameFormat names uploads: {image_name}, {upload_id}, {timestamp}.
 	ImageNameFormat    string
 	ImageUploadTimeout time.Duration
+	// UploadMethod is how images get to the cloud; empty leaves it to poold.
+	// ImageStores are where they are kept there; "all" is every place it has.
+	UploadMethod string
+	ImageStores  []string
 	// MaxUploads is how many uploads run at once; zero or less is one.
-	MaxUploads int
-	Images             []ProviderImage
-	CloudImages        []CloudImage
-	Pools              []Pool
+	MaxUploads  int
+	Images      []ProviderImage
+	CloudImages []CloudImage
+	Pools       []Pool
 }
 
 // ProviderImage says that an image is uploaded to a provider, and how.

@@ -178,6 +178,8 @@ type Upload struct {
 	ExternalID   string `json:"external_id,omitempty"`
 	ExternalName string `json:"external_name,omitempty"`
 	Format       string `json:"format,omitempty"`
+	// Method is how the data gets there: "put", "glance-direct" and so on.
+	Method string `json:"method,omitempty"`
 	// Bytes is the size of the file, SentBytes how much of it was sent.
 	Bytes     int64 `json:"bytes,omitempty"`
 	SentBytes int64 `json:"sent_bytes,omitempty"`

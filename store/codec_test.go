@@ -91,7 +91,7 @@ func TestGolden(t *testing.T) {
 	})
 	goldenRecord(t, c.uploads, &pool.Upload{
 		V: 1, Image: "i", Build: "b", Provider: "p", State: pool.UploadUploading, Since: at, Created: at, ExternalID: "x",
-		ExternalName: "i-1", Format: "raw", Bytes: 3, SentBytes: 2, BytesPerSecond: 4, Expected: &at,
+		ExternalName: "i-1", Format: "raw", Method: "put", Bytes: 3, SentBytes: 2, BytesPerSecond: 4, Expected: &at,
 		Attempts: 1, Error: "e", Withdrawn: "by me", Failing: "f",
 		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})

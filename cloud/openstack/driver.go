@@ -27,6 +27,8 @@ var (
 	_ cloud.Sweeper     = (*Driver)(nil)
 	_ cloud.Cleaner     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
+
+	_ cloud.ImageImporter = (*Driver)(nil)
 )
 
 // Config says which cloud to drive, and how.

@@ -29,6 +29,12 @@ type image struct {
 	Upload       string    `json:"poold_upload"`
 	Provider     string    `json:"poold_provider"`
 	Revision     string    `json:"poold_revision"`
+	// Lists with commas between.
+	Stores    string `json:"stores"`
+	CopyingTo string `json:"os_glance_importing_to_stores"`
+	FailedIn  string `json:"os_glance_failed_import"`
+	// ImportTask is Glance's lock on an image that it imports or copies.
+	ImportTask string `json:"os_glance_import_task"`
 }
 
 func (i *image) mark() cloud.Mark {
@@ -38,9 +44,16 @@ func (i *image) mark() cloud.Mark {
 }
 
 func (i *image) status() cloud.ImageStatus {
+	if i.ImportTask != "" && (i.Status == "queued" || i.Status == "uploading") {
+		return cloud.ImageImporting // it will be, when its turn comes
+	}
 	switch i.Status {
 	case "queued":
 		return cloud.ImageQueued
+	case "uploading":
+		return cloud.ImageStaged
+	case "importing":
+		return cloud.ImageImporting
 	case "active":
 		return cloud.ImageActive
 	case "killed", "deleted", "pending_delete", "deactivated":
@@ -128,6 +141,7 @@ func (d *Driver) Image(ctx context.Context, id string) (cloud.Image, error) {
 	}
 	return cloud.Image{
 		ID: i.ID, Name: i.Name, Status: i.status(), Bytes: i.Size, HashAlgo: i.HashAlgo, Hash: i.Hash,
+		Stores: commas(i.Stores), CopyingTo: commas(i.CopyingTo), FailedIn: commas(i.FailedIn),
 		Mark: i.mark(), Created: i.Created,
 	}, nil
 }

@@ -24,7 +24,14 @@ import (
 func inSim(t *testing.T, c sim.Config) *cloudtest.Clock {
 	t.Helper()
 	clock := cloudtest.NewClock(time.Now().UTC().Truncate(time.Second))
-	server := httptest.NewServer(openstackapi.New(clock.Now, sim.New(c, clock.Now())))
+	onSim(t, sim.New(c, clock.Now()), clock)
+	return clock
+}
+
+// onSim is inSim of a cloud that is there.
+func onSim(t *testing.T, c *sim.Cloud, clock *cloudtest.Clock) {
+	t.Helper()
+	server := httptest.NewServer(openstackapi.New(clock.Now, c))
 	t.Cleanup(server.Close)
 	writeClouds(t, fmt.Sprintf(`clouds:
   sim:
@@ -37,7 +44,6 @@ func inSim(t *testing.T, c sim.Config) *cloudtest.Clock {
       project_domain_name: Default
     region_name: RegionOne
 `, server.URL))
-	return clock
 }
 
 // writeClouds makes a text the clouds.yaml in use, and returns its path.

@@ -91,7 +91,7 @@ func (f *armed) ofCalls() bool {
 	case FaultStatus, FaultCut, FaultLostReply, FaultStatusAfter, FaultSlow, FaultRevoke:
 		return true
 	case FaultStuckBuild, FaultServerError, FaultNoSSH, FaultVanish, FaultStuckDelete,
-		FaultImageKilled, FaultImageDeleted, FaultStaleList, FaultCellDown, FaultZoneGone:
+		FaultImageKilled, FaultImageDeleted, FaultImportFails, FaultStaleList, FaultCellDown, FaultZoneGone:
 	}
 	return false
 }
@@ -113,6 +113,6 @@ func (c *Cloud) apply(f *Fault, v *Verdict) {
 	case FaultRevoke:
 		clear(c.tokens)
 	case FaultSlow, FaultStuckBuild, FaultServerError, FaultNoSSH, FaultVanish, FaultStuckDelete,
-		FaultImageKilled, FaultImageDeleted, FaultStaleList, FaultCellDown, FaultZoneGone:
+		FaultImageKilled, FaultImageDeleted, FaultImportFails, FaultStaleList, FaultCellDown, FaultZoneGone:
 	}
 }

@@ -90,6 +90,14 @@ type Config struct {
 	SSHPort int
 	// ImageFormat is the disk format that the cloud wants ("qcow2").
 	ImageFormat string
+	// UploadRate is how many bytes of an image a second are taken over one
+	// connection, over HTTP; zero is any number.
+	UploadRate int64
+	// Imports are the methods of import that there are, Stores the places where
+	// images are kept, the first one by default.
+	Imports, Stores []string
+	// NoHashes makes images have no hash, as before Glance had any.
+	NoHashes bool
 	// NoChangesSince makes lists ignore changes-since, as some clouds do.
 	NoChangesSince bool
 	// PageLimit is the most servers in one page of a list (1000).

@@ -74,7 +74,10 @@ func (d *Driver) Image(ctx context.Context, id string) (cloud.Image, error) {
 	case ImageSaving:
 		seen.Status = cloud.ImageSaving
 	case ImageActive:
-		seen.Status, seen.HashAlgo, seen.Hash = cloud.ImageActive, "sha512", i.SHA512
+		seen.Status = cloud.ImageActive
+		if i.SHA512 != "" {
+			seen.HashAlgo, seen.Hash = "sha512", i.SHA512
+		}
 	}
 	return seen, nil
 }

@@ -51,6 +51,8 @@ const (
 	FaultImageKilled FaultKind = "image-killed"
 	// FaultImageDeleted deletes the image while it is sent.
 	FaultImageDeleted FaultKind = "image-deleted"
+	// FaultImportFails fails an import or a copy that was accepted.
+	FaultImportFails FaultKind = "import-fails"
 )
 
 // The faults of the world. They last until they are removed, Times and After

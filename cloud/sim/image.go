@@ -14,10 +14,12 @@ import (
 
 // The statuses of an image.
 const (
-	ImageQueued = "queued"
-	ImageSaving = "saving"
-	ImageActive = "active"
-	ImageKilled = "killed"
+	ImageQueued    = "queued"
+	ImageSaving    = "saving"
+	ImageUploading = "uploading"
+	ImageImporting = "importing"
+	ImageActive    = "active"
+	ImageKilled    = "killed"
 )
 
 // Image is an image. Its data is counted and hashed, not kept.
@@ -31,15 +33,20 @@ type Image struct {
 	Properties map[string]string `json:"properties"`
 	Bytes      int64             `json:"bytes"`
 	// MD5 and SHA512 are hexadecimal; empty until the image is active.
-	MD5     string    `json:"md5"`
-	SHA512  string    `json:"sha512"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
+	MD5 string `json:"md5"`
+	// Stores are where it is, FailedIn where the last import failed.
+	Stores   []string  `json:"stores,omitempty"`
+	FailedIn []string  `json:"failed_in,omitempty"`
+	SHA512   string    `json:"sha512"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
 }
 
 type image struct {
 	Image
 	seq uint64
+	// staged is the data that waits for an import.
+	staged *Upload
 }
 
 // ImageSpec is what an image is made from.
@@ -170,21 +177,29 @@ func (i *Image) patch(op PatchOp) error {
 // Upload takes in the data of an image. It is written by one goroutine, and
 // ended by [Cloud.FinishUpload] or [Cloud.AbortUpload].
 type Upload struct {
-	id          string
-	bytes       int64
+	id    string
+	bytes int64
+	// Both are nil if images have no hash.
 	md5, sha512 hash.Hash
 }
 
 // Write counts and hashes some of the data. It never fails.
 func (u *Upload) Write(p []byte) (int, error) {
 	u.bytes += int64(len(p))
-	_, _ = u.md5.Write(p)
-	_, _ = u.sha512.Write(p)
+	if u.md5 != nil {
+		_, _ = u.md5.Write(p)
+		_, _ = u.sha512.Write(p)
+	}
 	return len(p), nil
 }
 
 // BeginUpload puts a queued image into "saving".
 func (c *Cloud) BeginUpload(now time.Time, id string) (*Upload, error) {
+	return c.receive(now, id, ImageSaving)
+}
+
+// receive puts a queued image into a state in which it takes data.
+func (c *Cloud) receive(now time.Time, id, status string) (*Upload, error) {
 	c.lock(now)
 	defer c.mu.Unlock()
 	img := c.images[id]
@@ -192,10 +207,17 @@ func (c *Cloud) BeginUpload(now time.Time, id string) (*Upload, error) {
 		return nil, noImage(id)
 	}
 	if img.Status != ImageQueued {
-		return nil, failf(statusConflict, "Image status transition from %s to saving is not allowed", img.Status)
+		return nil, failf(statusConflict, "Image status transition from %s to %s is not allowed", img.Status, status)
 	}
-	img.Status, img.Updated = ImageSaving, c.now
-	return &Upload{id: id, md5: md5.New(), sha512: sha512.New()}, nil //nolint:gosec // Glance's checksum is an MD5
+	img.Status, img.Updated = status, c.now
+	return c.newUpload(id), nil
+}
+
+func (c *Cloud) newUpload(id string) *Upload {
+	if c.cfg.NoHashes {
+		return &Upload{id: id}
+	}
+	return &Upload{id: id, md5: md5.New(), sha512: sha512.New()} //nolint:gosec // Glance's checksum is an MD5
 }
 
 // AbortUpload puts the image back to "queued", as Glance does when it is
@@ -212,6 +234,11 @@ func (c *Cloud) AbortUpload(now time.Time, u *Upload) {
 func (c *Cloud) FinishUpload(now time.Time, u *Upload) error {
 	c.lock(now)
 	defer c.mu.Unlock()
+	return c.finish(u, nil)
+}
+
+// finish makes an image active in stores; none is the first one that there is.
+func (c *Cloud) finish(u *Upload, stores []string) error {
 	img := c.images[u.id]
 	if img != nil && c.take(FaultImageDeleted, img.ID, img.Name) != nil {
 		delete(c.images, u.id)
@@ -227,13 +254,19 @@ func (c *Cloud) FinishUpload(now time.Time, u *Upload) error {
 		return failf(statusInternalError, "Failed to upload image %s", u.id)
 	}
 	img.Status, img.Bytes = ImageActive, u.bytes
-	img.MD5, img.SHA512 = hex.EncodeToString(u.md5.Sum(nil)), hex.EncodeToString(u.sha512.Sum(nil))
+	if u.md5 != nil {
+		img.MD5, img.SHA512 = hex.EncodeToString(u.md5.Sum(nil)), hex.EncodeToString(u.sha512.Sum(nil))
+	}
+	if img.Stores = slices.Clone(stores); len(stores) == 0 && len(c.cfg.Stores) > 0 {
+		img.Stores = c.cfg.Stores[:1:1]
+	}
 	return nil
 }
 
 func (i *image) copy() Image {
 	c := i.Image
 	c.Properties = maps.Clone(i.Properties)
+	c.Stores, c.FailedIn = slices.Clone(i.Stores), slices.Clone(i.FailedIn)
 	return c
 }
 

@@ -196,7 +196,7 @@ func (r *request) pause(d time.Duration) {
 
 // read reads the body unless it is an image's data.
 func (r *request) read() error {
-	if strings.HasSuffix(r.URL.Path, "/file") {
+	if strings.HasSuffix(r.URL.Path, "/file") || strings.HasSuffix(r.URL.Path, "/stage") {
 		return nil
 	}
 	var err error
@@ -216,7 +216,7 @@ func (r *request) decode(into any) error {
 func (r *request) route(service cloud.Service) (operation, bool) {
 	shape := r.Method
 	for i, part := range r.path {
-		if i == 1 && part != "detail" && part != "tokens" {
+		if i == 1 && part != "detail" && part != "tokens" && r.path[0] != "info" {
 			part = "{id}"
 		}
 		shape += "/" + part

@@ -8,18 +8,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"poold/cloud/sim"
 )
 
 func imageOperations() map[string]func(*request) (answer, error) {
 	return map[string]func(*request) (answer, error){
-		"GET/images":           listImages,
-		"POST/images":          createImage,
-		"GET/images/{id}":      showImage,
-		"PATCH/images/{id}":    patchImage,
-		"DELETE/images/{id}":   deleteImage,
-		"PUT/images/{id}/file": uploadImage,
+		"GET/images":              listImages,
+		"POST/images":             createImage,
+		"GET/images/{id}":         showImage,
+		"PATCH/images/{id}":       patchImage,
+		"DELETE/images/{id}":      deleteImage,
+		"PUT/images/{id}/file":    uploadImage,
+		"PUT/images/{id}/stage":   stageImage,
+		"POST/images/{id}/import": importImage,
+		"GET/info/import":         importMethods,
+		"GET/info/stores":         imageStores,
 	}
 }
 
@@ -34,12 +39,19 @@ func (r *request) imageBody(i *sim.Image) map[string]any {
 		"size": nil, "virtual_size": nil, "checksum": nil, "os_hash_algo": nil, "os_hash_value": nil,
 	}
 	if i.Status == sim.ImageActive {
-		b["size"], b["checksum"], b["os_hash_algo"], b["os_hash_value"] = i.Bytes, i.MD5, "sha512", i.SHA512
-		b["stores"] = "file"
+		b["size"] = i.Bytes
+		if i.SHA512 != "" {
+			b["checksum"], b["os_hash_algo"], b["os_hash_value"] = i.MD5, "sha512", i.SHA512
+		}
+		b["stores"] = strings.Join(i.Stores, ",")
 		if i.Format == "raw" {
 			b["virtual_size"] = i.Bytes
 		}
 	}
+	if i.Status == sim.ImageUploading && i.Bytes > 0 {
+		b["size"] = i.Bytes
+	}
+	b["os_glance_failed_import"] = strings.Join(i.FailedIn, ",")
 	for k, v := range i.Properties {
 		if _, reserved := b[k]; !reserved {
 			b[k] = v
@@ -183,19 +195,51 @@ func deleteImage(r *request) (answer, error) {
 }
 
 func uploadImage(r *request) (answer, error) {
+	c := r.region.cloud
+	return r.take(c.BeginUpload, c.FinishUpload)
+}
+
+// take takes in the data of an image.
+func (r *request) take(
+	begin func(time.Time, string) (*sim.Upload, error), finish func(time.Time, *sim.Upload) error,
+) (answer, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "application/octet-stream" {
 		return answer{}, &sim.CallError{
 			Status: http.StatusUnsupportedMediaType, Message: "The request media type " + kind + " is not supported by this server.",
 		}
 	}
-	c := r.region.cloud
-	upload, err := c.BeginUpload(r.now, r.path[1])
+	upload, err := begin(r.now, r.path[1])
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := io.Copy(upload, r.Body); err != nil {
-		c.AbortUpload(r.h.now(), upload)
+	if _, err := io.Copy(upload, r.paced(r.Body)); err != nil {
+		r.region.cloud.AbortUpload(r.h.now(), upload)
 		return answer{}, &sim.CallError{Status: http.StatusBadRequest, Message: "The data ended too early."}
 	}
-	return answer{status: http.StatusNoContent}, c.FinishUpload(r.h.now(), upload)
+	return answer{status: http.StatusNoContent}, finish(r.h.now(), upload)
 }
+
+// pieces is how many pieces a second a paced upload is taken in.
+const pieces = 50
+
+// paced reads no faster than the cloud takes an upload.
+func (r *request) paced(data io.Reader) io.Reader {
+	perSecond := r.region.cloud.Config().UploadRate
+	if perSecond <= 0 {
+		return data
+	}
+	began, taken := r.h.now(), int64(0)
+	return reading(func(p []byte) (int, error) {
+		n, err := data.Read(p[:min(int64(len(p)), max(1, perSecond/pieces))])
+		taken += int64(n)
+		due := time.Duration(float64(taken) / float64(perSecond) * float64(time.Second))
+		r.pause(due - r.h.now().Sub(began))
+		return n, err
+	})
+}
+
+// reading is a function that reads.
+type reading func(p []byte) (int, error)
+
+// Read reads.
+func (f reading) Read(p []byte) (int, error) { return f(p) }
