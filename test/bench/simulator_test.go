@@ -184,7 +184,7 @@ func startSimulator(tb testing.TB, dir string, regions ...region) *simulator {
 	entry := map[string]any{"clouds": map[string]any{"bench": map[string]any{"auth": map[string]any{
 		"auth_url": s.url + "/v3", "username": "ci", "password": password, "project_name": "ci",
 		"user_domain_name": "Default", "project_domain_name": "Default",
-	}}}}
+	}, "image_format": "raw"}}}
 	text, err = json.Marshal(entry) // JSON is YAML
 	if err == nil {
 		err = os.WriteFile(s.file, text, 0o600)
