@@ -21,6 +21,7 @@ func (c *checker) check() {
 	c.checkNames()
 	c.checkProcess()
 	c.checkImages()
+	c.checkImageURL()
 	for i := range c.doc.providers {
 		c.checkProvider(&c.doc.providers[i])
 	}

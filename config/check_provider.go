@@ -19,6 +19,7 @@ func (c *checker) checkProvider(p *provider) {
 	if p.imageNameFormat.set {
 		c.checkFormat(p.imageNameFormat)
 	}
+	c.checkUpload(p)
 	c.unique("diskimage", collect(p.images, func(i *providerImage) value[string] { return i.name }))
 	for i := range p.images {
 		im := &p.images[i]

@@ -48,6 +48,8 @@ type Web struct {
 	// Port is the TCP port; zero picks a free one.
 	Port          int
 	ListenAddress string
+	// ImageURL is where clouds reach it to fetch images; empty is nowhere.
+	ImageURL string
 }
 
 // Uploads bounds what one peer uploads, to all providers together; zero values

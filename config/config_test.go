@@ -238,8 +238,8 @@ etcd:
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintf("%v %v %s", c.Web, c.Etcd.LeaseTTL, c.Etcd.Prefix)
-	if want := "{1 own} 5s /merged"; got != want {
+	got := fmt.Sprintf("%+v %v %s", c.Web, c.Etcd.LeaseTTL, c.Etcd.Prefix)
+	if want := "{Port:1 ListenAddress:own ImageURL:} 5s /merged"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

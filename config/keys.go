@@ -38,8 +38,8 @@ type tlsFiles struct {
 }
 
 type web struct {
-	port    value[int64]
-	address value[string]
+	port              value[int64]
+	address, imageURL value[string]
 }
 
 type tenant struct {
@@ -213,6 +213,9 @@ func webKeys() table[web] {
 				"The TCP port; `0` picks a free one."),
 			text("listen_address", func(w *web) *value[string] { return &w.address },
 				"The address to listen on."),
+			text("image-url", func(w *web) *value[string] { return &w.imageURL },
+				"Where clouds reach this web server, such as `http://builder.example.org:8005`, to fetch images from it (`image-upload-method: web-download`). "+
+					"An image is served while a cloud is to fetch it, under a path that cannot be guessed; none is unless this is given."),
 		},
 	}
 }

@@ -14,6 +14,8 @@ type provider struct {
 	rate                                         value[time.Duration]
 	bootTimeout, launchTimeout, uploadTimeout    value[time.Duration]
 	maxUploads                                   value[int64]
+	uploadMethod                                 value[string]
+	imageStores                                  value[[]value[string]]
 	images                                       []providerImage
 	cloudImages                                  []cloudImage
 	pools                                        []providerPool
@@ -86,6 +88,7 @@ func freshProvider() provider {
 		launchTimeout:   preset(time.Hour),
 		uploadTimeout:   preset(time.Hour),
 		maxUploads:      preset(int64(2)),
+		uploadMethod:    preset(uploadAuto),
 	}
 }
 
@@ -141,6 +144,11 @@ func providerOwnKeys() []field[provider] {
 			"How long an upload may take, once its turn has come."),
 		integer("max-uploads", 1, math.MaxInt32, func(p *provider) *value[int64] { return &p.maxUploads },
 			"How many uploads to this provider run at once."),
+		choice("image-upload-method", uploadMethods(), func(p *provider) *value[string] { return &p.uploadMethod },
+			"How images get to the cloud: sent to the image (`put`), sent to a place that Glance imports from (`glance-direct`), "+
+				"or fetched by Glance from this peer (`web-download`). `auto` is `put`, or with `image-stores` an import where the cloud has one."),
+		names("image-stores", func(p *provider) *value[[]value[string]] { return &p.imageStores },
+			"The stores of the cloud that images are to be in, before they are used; `all` is every one. The cloud decides if empty."),
 		many("diskimages", func(p *provider) *[]providerImage { return &p.images }, providerImageKeys(),
 			"The images to upload here; one that is taken off the list is deleted here."),
 		many("cloud-images", func(p *provider) *[]cloudImage { return &p.cloudImages }, cloudImageKeys(),

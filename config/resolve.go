@@ -17,7 +17,7 @@ func resolve(d *document) *Config {
 		Catalog: pool.Catalog{MaxHoldAge: d.maxHoldAge.v},
 		Etcd:    d.etcd.resolve(),
 		Name:    d.name.v,
-		Web:     Web{Port: int(d.web.port.v), ListenAddress: d.web.address.v},
+		Web:     Web{Port: int(d.web.port.v), ListenAddress: d.web.address.v, ImageURL: d.web.imageURL.v},
 		Builder: BuilderDirs{
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,
 			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v),
@@ -186,6 +186,7 @@ func (p *provider) resolve(c *pool.Catalog) pool.Provider {
 		Rate: p.rate.v, RateGroup: p.rateGroup.v, BootTimeout: p.bootTimeout.v, LaunchTimeout: p.launchTimeout.v,
 		MaxConcurrency: int(p.concurrency.v), Priority: int(p.priority.v), Weight: int(p.weight.v),
 		ImageNameFormat: p.imageNameFormat.v, ImageUploadTimeout: p.uploadTimeout.v, MaxUploads: int(p.maxUploads.v),
+		UploadMethod: p.method(), ImageStores: texts(p.imageStores),
 	}
 	for i := range p.images {
 		im := &p.images[i]

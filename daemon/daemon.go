@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -45,6 +46,7 @@ type Daemon struct {
 	registry *registry
 	builds   *semaphore.Weighted
 	uploads  *uploader.Limits
+	shelf    *uploader.Shelf
 	// lookPause is the time between two looks at clouds.yaml.
 	lookPause time.Duration
 	// clouds is the access to each provider that could be opened.
@@ -93,11 +95,23 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newDaemon(cfg *config.Config, o Options) *Daemon {
-	return &Daemon{
+	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
 		lookPause: reloadPause,
 	}
+	if cfg.Web.ImageURL != "" {
+		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)
+	}
+	return d
+}
+
+// imageFiles opens what clouds may fetch; nil if they may not.
+func (d *Daemon) imageFiles() func(context.Context, string) (io.ReadCloser, int64, error) {
+	if d.shelf == nil {
+		return nil
+	}
+	return d.shelf.Open
 }
 
 // run reaches etcd, however long that takes, and works until ctx ends, which
@@ -203,6 +217,7 @@ func (d *Daemon) serveWeb(ctx context.Context, listener net.Listener) error {
 			Snapshot: d.view.Load().Snapshot,
 			Catalog:  func() *pool.Catalog { return &d.cfg.Catalog },
 			Ready:    d.ready,
+			Image:    d.imageFiles(),
 			Gatherer: d.registry,
 			Log:      d.log.Named("web"),
 		}),

@@ -111,7 +111,7 @@ func (d *Daemon) uploaderDuty(p *pool.Provider, reach *access) duty {
 	return duty{key: key, uploads: true, run: func(ctx context.Context, records *store.Owned) error {
 		return uploader.New(uploader.Config{
 			Provider: *p, Peer: d.name, Installation: d.installation, Images: d.cfg.Catalog.Images,
-			Driver: reach.driver, Limits: d.uploads, Store: records, Random: rand.Reader, Log: d.log,
+			Driver: reach.driver, Limits: d.uploads, Shelf: d.shelf, Store: records, Random: rand.Reader, Log: d.log,
 			Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}

@@ -25,6 +25,7 @@ func TestCrash(t *testing.T) {
 		{"uploading, image gone", pool.UploadUploading, "", 1, true},
 		{"uploading, in the middle of send", pool.UploadUploading, cloud.ImageSaving, 1, false},
 		{"uploading, after send", pool.UploadUploading, cloud.ImageActive, 0, true},
+		{"uploading, in the middle of staging", pool.UploadUploading, cloud.ImageStaged, 1, false},
 		{"uploading, broken", pool.UploadUploading, cloud.ImageBroken, 1, false},
 		{"failed", pool.UploadFailed, cloud.ImageSaving, 1, false},
 		{"deleting, before delete", pool.UploadDeleting, cloud.ImageQueued, 1, false},

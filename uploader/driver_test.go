@@ -25,13 +25,21 @@ type fakeCloud struct {
 	processing time.Duration
 	// corrupt stores other data than was sent.
 	corrupt bool
-	calls   []string
-	sending int
+	// importFails is how many imports and copies fail; means, shelf and hashes
+	// are for imports.
+	importFails int
+	means       cloud.ImageMeans
+	shelf       *Shelf
+	hashes      map[string]string
+	calls       []string
+	sending     int
 	// most is how many sends there were at once.
 	most int
 }
 
-func newFakeCloud() *fakeCloud { return &fakeCloud{images: make(map[string]*cloud.Image)} }
+func newFakeCloud() *fakeCloud {
+	return &fakeCloud{images: make(map[string]*cloud.Image), hashes: map[string]string{}}
+}
 
 func fail(kind cloud.Kind) error {
 	return &cloud.Error{Kind: kind, Op: "test", Err: errors.New("as told")}

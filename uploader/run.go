@@ -40,8 +40,8 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what an uploader works with. All fields but Limits and Registerer
-// are required. No two uploaders may share a registry.
+// Config is what an uploader works with. All fields but Limits, Shelf and
+// Registerer are required. No two uploaders may share a registry.
 type Config struct {
 	Provider pool.Provider
 	// Peer is the name of this peer, Installation the id of the installation.
@@ -53,7 +53,9 @@ type Config struct {
 	// images are removed.
 	Driver cloud.ImageDriver
 	// Limits are shared by the uploaders of a peer; nil is no limits.
-	Limits     *Limits
+	Limits *Limits
+	// Shelf is where clouds fetch files; nil if they cannot.
+	Shelf      *Shelf
 	Store      Store
 	Random     io.Reader
 	Log        *zap.Logger
@@ -68,6 +70,7 @@ type Uploader struct {
 	images       []pool.Image
 	driver       cloud.ImageDriver
 	limits       *Limits
+	shelf        *Shelf
 	store        Store
 	random       io.Reader
 	log          *zap.Logger
@@ -97,7 +100,7 @@ type Uploader struct {
 func New(c Config) *Uploader {
 	return &Uploader{
 		provider: c.Provider, peer: c.Peer, installation: c.Installation, images: c.Images,
-		driver: c.Driver, limits: c.Limits, store: c.Store, random: c.Random,
+		driver: c.Driver, limits: c.Limits, shelf: c.Shelf, store: c.Store, random: c.Random,
 		log:     c.Log.Named("uploader").With(zap.String("provider", c.Provider.Name)),
 		metrics: newMetrics(c.Registerer),
 		jobs:    make(map[key]*job), results: make(chan result), retry: make(map[key]pause),

@@ -26,35 +26,50 @@ const (
 // errStalled ends a send to somebody who takes nothing.
 var errStalled = fmt.Errorf("the cloud took no data for %s", stalledAfter)
 
-// send sends the file, once. Whether it arrived is for the next look to say;
-// an error is returned if the data was refused.
-func (t *transfer) send(ctx context.Context) error {
-	if t.build.Builder != t.peer {
-		return fmt.Errorf("the file is with peer %s", t.build.Builder)
-	}
-	file, err := os.Open(t.artifact().Path)
+// send sends the file by a call, once. Whether it arrived is for the next look
+// to say; an error is returned if the data was refused.
+func (t *transfer) send(ctx context.Context, call func(ctx context.Context, id string, data io.Reader, size int64) error) error {
+	file, err := t.open()
 	if err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if size := t.artifact().Bytes; info.Size() != size {
-		return fmt.Errorf("the file has %d bytes, its build says %d", info.Size(), size)
-	}
-	id := t.record.ExternalID
-	err = t.watched(ctx, file, func(ctx context.Context) error {
-		return t.driver.SendImage(ctx, id, t.limits.slow(ctx, file), info.Size())
+	id, size := t.record.ExternalID, t.artifact().Bytes
+	at := func() int64 { return position(file) }
+	err = t.watched(ctx, at, func(ctx context.Context) error {
+		return call(ctx, id, t.limits.slow(ctx, file), size)
 	})
-	t.sent = err == nil || position(file) > 0 || errors.Is(err, cloud.Ambiguous)
+	t.arrived = err == nil
+	t.sent = err == nil || at() > 0 || errors.Is(err, cloud.Ambiguous)
+	return t.refused(err)
+}
+
+// refused is the error of data that went over the wire and was refused: the
+// next try is a new upload, after its back-off.
+func (t *transfer) refused(err error) error {
 	if err != nil && t.sent && !errors.Is(err, cloud.Ambiguous) {
-		// Data went over the wire and was refused: the next try is a new
-		// upload, after its back-off.
 		return fmt.Errorf("send the data: %v", err) //nolint:errorlint // its kind must not make it worth another try
 	}
 	return err
+}
+
+// open opens the file of the upload, which must be what its build says.
+func (t *transfer) open() (*os.File, error) {
+	if t.build.Builder != t.peer {
+		return nil, fmt.Errorf("the file is with peer %s", t.build.Builder)
+	}
+	file, err := os.Open(t.artifact().Path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() != t.artifact().Bytes {
+		err = fmt.Errorf("the file has %d bytes, its build says %d", info.Size(), t.artifact().Bytes)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // position is how much of a file was read, or sent by the kernel, which moves
@@ -69,7 +84,7 @@ func position(file *os.File) int64 {
 
 // watched runs a send while its progress is written. The send is cancelled if
 // nothing moves, or the record turns out to have been moved by somebody else.
-func (t *transfer) watched(ctx context.Context, file *os.File, send func(context.Context) error) error {
+func (t *transfer) watched(ctx context.Context, at func() int64, send func(context.Context) error) error {
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	writing, stop := context.WithCancel(sending)
@@ -77,7 +92,7 @@ func (t *transfer) watched(ctx context.Context, file *os.File, send func(context
 	p := &pace{metrics: t.metrics.of(t.provider.Name), size: t.artifact().Bytes}
 	p.metrics.unsent.Add(float64(p.size))
 	go func() {
-		err := t.follow(writing, file, p)
+		err := t.follow(writing, at, p)
 		if err != nil && writing.Err() == nil {
 			cancel(err)
 		} else {
@@ -89,7 +104,7 @@ func (t *transfer) watched(ctx context.Context, file *os.File, send func(context
 	stop()
 	// The record belongs to this goroutine again only now.
 	ended := <-written
-	p.over(position(file))
+	p.over(at())
 	if ended != nil {
 		return ended
 	}
@@ -98,7 +113,7 @@ func (t *transfer) watched(ctx context.Context, file *os.File, send func(context
 
 // follow writes how much was sent, until ctx ends, the record is lost or
 // nothing moves any more.
-func (t *transfer) follow(ctx context.Context, file *os.File, p *pace) error {
+func (t *transfer) follow(ctx context.Context, at func() int64, p *pace) error {
 	tick := time.NewTicker(lookAtSending)
 	defer tick.Stop()
 	for {
@@ -108,7 +123,7 @@ func (t *transfer) follow(ctx context.Context, file *os.File, p *pace) error {
 			return nil
 		case now = <-tick.C:
 		}
-		p.note(now, position(file))
+		p.note(now, at())
 		if p.stalled(now) {
 			return errStalled
 		}

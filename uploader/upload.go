@@ -23,6 +23,9 @@ const (
 	lostLooks = 9
 )
 
+// errInterrupted says that whoever sent the data is gone.
+var errInterrupted = errors.New("interrupted while the data was sent")
+
 // transfer carries one upload from its record to ready, or to failed.
 type transfer struct {
 	*Uploader
@@ -30,8 +33,12 @@ type transfer struct {
 	record *pool.Upload
 	// build is nil if its record is gone.
 	build *pool.Build
-	// sent says that data left this process for the image.
-	sent bool
+	way   way
+	// sent says that data left this process for the image, arrived that the
+	// cloud said that it has all of it.
+	sent, arrived bool
+	// copying says that copies to further stores were asked for.
+	copying bool
 	// lost counts looks at an image that has no data though it was sent.
 	lost int
 	// problem is the last error that was worth another try.
@@ -122,6 +129,13 @@ func (t *transfer) drive(ctx context.Context) error {
 
 // advance makes one step: a call that changes something, or a look.
 func (t *transfer) advance(ctx context.Context) (progress, error) {
+	if t.way.method == "" {
+		way, err := t.choose(ctx)
+		if err != nil {
+			return waiting, err
+		}
+		t.way = way
+	}
 	if t.record.State == pool.UploadPending {
 		if err := t.create(ctx); err != nil {
 			return waiting, err
@@ -143,7 +157,10 @@ func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error)
 	case cloud.ImageQueued:
 		if !t.sent {
 			// Data is sent once, so that this cannot go round without a pause.
-			return moving, t.send(ctx)
+			return moving, t.bring(ctx)
+		}
+		if len(image.FailedIn) > 0 {
+			return waiting, fmt.Errorf("the cloud could not import the image to: %s", list(image.FailedIn))
 		}
 		if t.lost++; t.lost > lostLooks {
 			return waiting, errors.New("the cloud lost the data")
@@ -151,9 +168,12 @@ func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error)
 	case cloud.ImageSaving:
 		t.lost = 0
 		if !t.sent {
-			// An earlier uploader sent it and is gone.
-			return waiting, errors.New("interrupted while the data was sent")
+			return waiting, errInterrupted
 		}
+	case cloud.ImageStaged:
+		return waiting, t.importStaged(ctx, image)
+	case cloud.ImageImporting:
+		t.lost = 0
 	case cloud.ImageActive:
 		return t.verify(ctx, image)
 	case cloud.ImageBroken:
@@ -180,7 +200,7 @@ func (t *transfer) create(ctx context.Context) error {
 	if after.State == pool.UploadPending {
 		after = *t.move(pool.UploadUploading)
 	}
-	after.ExternalID = id
+	after.ExternalID, after.Method = id, string(t.way.method)
 	return t.save(ctx, &after)
 }
 
@@ -214,6 +234,9 @@ func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, err
 	hashes := map[string]string{"md5": a.MD5, "sha256": a.SHA256, "sha512": a.SHA512}
 	if want := hashes[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
 		return waiting, fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
+	}
+	if everywhere, err := t.copied(ctx, image); err != nil || !everywhere {
+		return waiting, err
 	}
 	ready := t.move(pool.UploadReady)
 	ready.SentBytes, ready.BytesPerSecond, ready.Expected = a.Bytes, 0, nil

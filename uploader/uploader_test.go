@@ -34,6 +34,7 @@ type bench struct {
 	cloud    *fakeCloud
 	provider pool.Provider
 	limits   *Limits
+	shelf    *Shelf
 }
 
 func newBench(t *testing.T, images ...string) *bench {
@@ -72,7 +73,7 @@ func (b *bench) run() (stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	u := New(Config{
 		Provider: b.provider, Peer: "p1", Installation: "inst", Images: []pool.Image{{Name: "a", Properties: map[string]string{"os": "x"}}},
-		Driver: b.cloud, Limits: b.limits, Store: b.store, Random: rand.Reader, Log: zaptest.NewLogger(b.t), Registerer: prometheus.NewPedanticRegistry(),
+		Driver: b.cloud, Limits: b.limits, Shelf: b.shelf, Store: b.store, Random: rand.Reader, Log: zaptest.NewLogger(b.t), Registerer: prometheus.NewPedanticRegistry(),
 	})
 	ended := make(chan error)
 	go func() { ended <- u.Run(ctx) }()

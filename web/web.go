@@ -6,6 +6,7 @@
 //	/metrics            Prometheus
 //	/api/v1/KIND        {"items":[...]} for nodes, requests, images, uploads,
 //	                    providers, labels and peers
+//	/image-files/NAME   an image, while a cloud is to fetch it by that name
 //	/node-list ...      nodepool's own paths, for what was written for them
 //
 // Everything is read from the cache of records; no request reaches etcd or a
@@ -14,7 +15,9 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +41,10 @@ type Config struct {
 	// Catalog returns the configuration in force.
 	Catalog func() *pool.Catalog
 	// Ready returns the conditions of readiness as they are now.
-	Ready    func() []Check
+	Ready func() []Check
+	// Image opens the file that a cloud is to fetch by a name, and tells its
+	// size; it may be nil.
+	Image    func(ctx context.Context, name string) (io.ReadCloser, int64, error)
 	Gatherer prometheus.Gatherer
 	Log      *zap.Logger
 }
@@ -70,6 +76,9 @@ func New(cfg Config) http.Handler {
 		mux.HandleFunc("GET "+path, s.old(list))
 	}
 	mux.HandleFunc("GET /ready", s.oldReady)
+	if s.Image != nil {
+		mux.HandleFunc("GET /image-files/{name}", s.image)
+	}
 	return mux
 }
 
