@@ -23,33 +23,29 @@ type outcome struct {
 	err       error
 }
 
-// build makes the artifacts of a build. It waits for a slot first. The
-// temporary directory is gone afterwards; so are all files if it fails.
-func (b *Builder) build(ctx context.Context, build string) outcome {
-	artifacts, err := b.produce(ctx, build)
-	errs := []error{err, removeTree(tempDir(b.dirs, &b.image, build))}
+// build makes the artifacts of a build. It waits for a slot first. Afterwards
+// there are no processes, mounts and loop devices of it, nor its temporary
+// directory; if it fails there are no files either. Need is how much of the
+// disk the files of the last build take.
+func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
+	artifacts, err := b.produce(ctx, build, need)
 	if err != nil {
-		artifacts = nil
-		found, listErr := files(b.dirs.Images, b.image.Name)
-		errs = append(errs, listErr)
-		for _, path := range found[build] {
-			errs = append(errs, removeTree(path))
-		}
+		found, listErr := leftovers(b.dirs, &b.image)
+		return outcome{build: build, err: errors.Join(err, listErr, discard(b.dirs, &b.image, build, found[build]))}
 	}
-	if err == nil && errs[1] != nil {
-		b.log.Warn("temporary directory of a build not removed", buildField(build), errField(errs[1]))
-		return outcome{build: build, artifacts: artifacts}
+	if err := discard(b.dirs, &b.image, build, []string{tempDir(b.dirs, &b.image, build)}); err != nil {
+		b.log.Warn("leavings of a build not removed", buildField(build), errField(err))
 	}
-	return outcome{build: build, artifacts: artifacts, err: errors.Join(errs...)}
+	return outcome{build: build, artifacts: artifacts}
 }
 
 // produce runs the command in its slot, and measures what came out.
-func (b *Builder) produce(ctx context.Context, build string) ([]pool.Artifact, error) {
+func (b *Builder) produce(ctx context.Context, build string, need int64) ([]pool.Artifact, error) {
 	if err := b.slots.Acquire(ctx, 1); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	defer b.slots.Release(1)
-	for _, dir := range []string{b.dirs.Images, b.dirs.Logs, tempDir(b.dirs, &b.image, build)} {
+	for _, dir := range places(b.dirs, &b.image, build) {
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the web server and humans read logs
 			return nil, err
 		}
@@ -62,10 +58,36 @@ func (b *Builder) produce(ctx context.Context, build string) ([]pool.Artifact, e
 	if err := pruneLogs(b.dirs, b.image.Name); err != nil {
 		b.log.Warn("old build logs not removed", errField(err))
 	}
+	artifacts, err := b.logged(ctx, build, need, log)
+	if err != nil {
+		lines := tail(log)
+		fmt.Fprintf(log, "\npoold: failed: %v\n", err) //nolint:errcheck // it is in the record, too
+		if lines == "" {
+			return nil, err
+		}
+		return nil, errors.Join(err, text(lines))
+	}
+	fmt.Fprintln(log, "\npoold: done") //nolint:errcheck // it is in the record, too
+	return artifacts, nil
+}
+
+// text is what goes below an error without being one.
+type text string
+
+// Error returns the text.
+func (t text) Error() string { return string(t) }
+
+// logged does what produce does, with a log.
+func (b *Builder) logged(ctx context.Context, build string, need int64, log *os.File) ([]pool.Artifact, error) {
+	if err := enoughRoom(b.dirs, need); err != nil {
+		return nil, err
+	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
+	ctx, stop := watchRoom(ctx, places(b.dirs, &b.image, build))
+	defer stop()
 	if err := b.command(ctx, build, log); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, tail(log))
+		return nil, err
 	}
 	return measure(ctx, b.dirs, &b.image, build)
 }
@@ -99,7 +121,11 @@ func measureFile(ctx context.Context, path string) (pool.Artifact, error) {
 	if err != nil {
 		return pool.Artifact{}, err
 	}
-	defer f.Close()                                         //nolint:errcheck // it was only read
+	defer f.Close() //nolint:errcheck // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return pool.Artifact{}, err
+	}
 	h5, h256, h512 := md5.New(), sha256.New(), sha512.New() //nolint:gosec // see the import
 	n, err := io.Copy(io.MultiWriter(h5, h256, h512), reader{ctx.Err, f})
 	if err != nil {
@@ -109,7 +135,7 @@ func measureFile(ctx context.Context, path string) (pool.Artifact, error) {
 		return pool.Artifact{}, errors.New("the file is empty")
 	}
 	return pool.Artifact{
-		Path: path, Bytes: n,
+		Path: path, Bytes: n, DiskBytes: allocated(info),
 		MD5:    hex.EncodeToString(h5.Sum(nil)),
 		SHA256: hex.EncodeToString(h256.Sum(nil)),
 		SHA512: hex.EncodeToString(h512.Sum(nil)),

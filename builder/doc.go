@@ -11,10 +11,12 @@
 // # Died here, what happens next
 //
 //   - Before the record is written: nothing exists; the image is still due.
-//   - The record says building, the command waits, runs or has ended: kernel
-//     and process group end the command with its builder. The next builder
-//     kills what survived of it (its processes carry POOLD_BUILD in their
-//     environment), moves the record to failed and removes the files.
+//   - The record says building, the command waits, runs or has ended: the
+//     kernel ends the command with its builder. The next builder kills what
+//     survived of it (its processes are in a cgroup of their own, and carry
+//     POOLD_BUILD in their environment), unmounts what it mounted in its
+//     directory, detaches its loop devices, moves the record to failed and
+//     removes the files.
 //   - The command succeeded, ready not yet recorded: the same; a build counts
 //     only when its record says ready.
 //   - Recorded as deleting or failed, files still there: the files of every

@@ -62,30 +62,56 @@ func environment(dirs Dirs, image *pool.Image, build string) []string {
 
 // command runs the build command to its end and returns nil if it succeeded.
 // When ctx ends it gets SIGTERM, and SIGKILL after the grace. In every case its
-// whole process group is gone on return; if poold dies, the kernel kills it.
+// whole process group and cgroup are gone on return; if poold dies, the kernel
+// kills the command itself, and the next builder the rest.
 func (b *Builder) command(ctx context.Context, build string, log *os.File) error {
 	// The death signal is sent when the thread that forked ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	argv := arguments(&b.image, filepath.Join(b.dirs.Images, base(b.image.Name, build)))
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the configuration says what to run
-	cmd.Env = environment(b.dirs, &b.image, build)
-	cmd.Dir = b.dirs.Images
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = b.grace
-	if err := cmd.Start(); err != nil {
-		return err
+	cgroup := cgroupPath(base(b.image.Name, build))
+	cmd, err := b.started(ctx, build, log, cgroup)
+	if err != nil {
+		return errors.Join(err, killCgroup(cgroup))
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	// What the command left behind in its group: a failure to kill it means
 	// that there is nothing.
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	left := killCgroup(cgroup)
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		err = cause
 	}
-	return err
+	return errors.Join(err, left)
+}
+
+// started starts the command with all that keeps it together which the kernel
+// lets poold have: a cgroup, out of which no process gets, and mounts of its
+// own, which go with its last process.
+func (b *Builder) started(ctx context.Context, build string, log *os.File, cgroup string) (*exec.Cmd, error) {
+	dir := openCgroup(cgroup)
+	if dir != nil {
+		defer dir.Close() //nolint:errcheck // it is only a handle
+	}
+	argv := arguments(&b.image, filepath.Join(b.dirs.Images, base(b.image.Name, build)))
+	var errs error
+	for _, flags := range []uintptr{syscall.CLONE_NEWNS, 0} {
+		for _, in := range []*os.File{dir, nil} {
+			cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the configuration says what to run
+			cmd.Env = environment(b.dirs, &b.image, build)
+			cmd.Dir = b.dirs.Images
+			cmd.Stdout, cmd.Stderr = log, log
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Unshareflags: flags}
+			if in != nil {
+				cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(in.Fd())
+			}
+			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+			cmd.WaitDelay = b.grace
+			if errs = cmd.Start(); errs == nil {
+				return cmd, nil
+			}
+		}
+	}
+	return nil, errs
 }
 
 // reap kills what is left of a build whose poold died: the death signal

@@ -23,7 +23,7 @@ type Dirs struct {
 	// Elements is passed to the command as ELEMENTS_PATH.
 	Elements string
 	// Logs takes one log per build, of which the newest LogRetention of each
-	// image are kept.
+	// image are kept; less than zero keeps all.
 	Logs         string
 	LogRetention int
 }
@@ -73,11 +73,46 @@ func leftovers(dirs Dirs, image *pool.Image) (map[string][]string, error) {
 	return found, err
 }
 
-// removeTree removes a file or a directory. An image's build mounts /dev and
-// /proc below its temporary directory; if it was killed they are still there,
-// and removing through them would remove the machine's own. So what is mounted
-// is unmounted first, and if that fails nothing is removed.
-func removeTree(path string) error {
+// discard ends what is left of a build on this machine, in the order in which
+// one thing holds the next: processes, mounts, loop devices, and then the files
+// at paths.
+func discard(dirs Dirs, image *pool.Image, build string, paths []string) error {
+	errs := []error{killCgroup(cgroupPath(base(image.Name, build))), reap(image.Name, build)}
+	var free []string
+	for _, path := range paths {
+		if err := unmountBelow(path); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		free = append(free, path)
+	}
+	errs = append(errs, detachLoops(filesOf(dirs, image, build)))
+	for _, path := range free {
+		errs = append(errs, os.RemoveAll(path))
+	}
+	return errors.Join(errs...)
+}
+
+// filesOf tells whether a file is a build's, by its full name.
+func filesOf(dirs Dirs, image *pool.Image, build string) func(file string) bool {
+	out, temp := resolved(dirs.Images), tempDir(dirs, image, build)
+	out, temp = filepath.Join(out, base(image.Name, build)+"."), filepath.Join(resolved(filepath.Dir(temp)), filepath.Base(temp)+"/")
+	return func(file string) bool { return strings.HasPrefix(file, out) || strings.HasPrefix(file, temp) }
+}
+
+// resolved resolves the links in the name of a directory, as the kernel does.
+func resolved(dir string) string {
+	if path, err := filepath.EvalSymlinks(dir); err == nil {
+		return path
+	}
+	return dir
+}
+
+// unmountBelow unmounts what is mounted at or below a path. An image's build
+// mounts /dev and /proc below its temporary directory; if it was killed they
+// may still be there, and removing through them would remove the machine's own.
+// After an error nothing may be removed.
+func unmountBelow(path string) error {
 	mounts, err := mountsBelow(path)
 	if err != nil {
 		return err
@@ -93,7 +128,7 @@ func removeTree(path string) error {
 	if len(mounts) > 0 {
 		return fmt.Errorf("remove %s: %s is still mounted", path, mounts[0])
 	}
-	return os.RemoveAll(path)
+	return nil
 }
 
 // mountsBelow lists what is mounted at or below path, innermost first.
@@ -127,8 +162,11 @@ func mountsBelow(path string) ([]string, error) {
 	}
 }
 
-// pruneLogs removes all but the newest logs of an image.
+// pruneLogs removes all but the newest logs of an image, unless all are kept.
 func pruneLogs(dirs Dirs, image string) error {
+	if dirs.LogRetention < 0 {
+		return nil
+	}
 	found, err := files(dirs.Logs, image)
 	if err != nil {
 		return err

@@ -32,4 +32,11 @@ func TestPruneLogs(t *testing.T) {
 	if len(left) != 2+4 {
 		t.Errorf("left are %v", left)
 	}
+	dirs.LogRetention = -1
+	if err := pruneLogs(dirs, "ubuntu-jammy"); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dirs.Logs, "*")); len(left) != 2+4 {
+		t.Errorf("left are %v, want all kept", left)
+	}
 }

@@ -49,7 +49,7 @@ func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
 	b.metrics.passed.WithLabelValues(b.image.Name).Set(float64(now.UnixMilli()) / 1000)
 	switch {
 	case verdict.Build && b.running == "":
-		return now.Add(again), b.unless(ctx, b.start(ctx, verdict, now), s)
+		return now.Add(again), b.unless(ctx, b.start(ctx, builds, verdict, now), s)
 	case !verdict.Build && len(verdict.Commands) > 0:
 		return now.Add(again), b.unless(ctx, b.refuse(ctx, verdict), s)
 	}
@@ -151,7 +151,7 @@ func firstLine(text string) string {
 }
 
 // start records a new build, and then runs it.
-func (b *Builder) start(ctx context.Context, v Verdict, now time.Time) error {
+func (b *Builder) start(ctx context.Context, builds []*pool.Build, v Verdict, now time.Time) error {
 	id, err := pool.NewID(b.random)
 	if err != nil {
 		return err
@@ -173,7 +173,8 @@ func (b *Builder) start(ctx context.Context, v Verdict, now time.Time) error {
 	}
 	b.log.Info("build due", buildField(id), zap.String("reason", v.Reason))
 	b.running = id
-	go func() { b.outcomes <- b.build(ctx, id) }()
+	need := diskUse(newest(builds, pool.BuildReady))
+	go func() { b.outcomes <- b.build(ctx, id, need) }()
 	return nil
 }
 
@@ -213,7 +214,7 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 	if set == b.swept || now.Before(b.sweepAt) {
 		return
 	}
-	if err := b.clean(keep); err != nil {
+	if err := b.clean(builds, keep); err != nil {
 		b.log.Warn("files of old builds not removed", errField(err))
 		b.sweepAt = now.Add(sweepRetry)
 		return
@@ -221,16 +222,18 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 	b.swept = set
 }
 
-func (b *Builder) clean(keep map[string]bool) error {
+func (b *Builder) clean(builds []*pool.Build, keep map[string]bool) error {
 	found, err := leftovers(b.dirs, &b.image)
 	errs := []error{err}
-	for build, paths := range found {
-		if keep[build] {
-			continue
+	for _, r := range builds {
+		// Of a build that ended here something may be left that has no file.
+		if r.Builder == b.peer && found[r.ID] == nil {
+			found[r.ID] = []string{}
 		}
-		errs = append(errs, reap(b.image.Name, build))
-		for _, path := range paths {
-			errs = append(errs, removeTree(path))
+	}
+	for build, paths := range found {
+		if !keep[build] {
+			errs = append(errs, discard(b.dirs, &b.image, build, paths))
 		}
 	}
 	return errors.Join(errs...)

@@ -63,11 +63,13 @@ type Artifact struct {
 	// Format is "qcow2", "raw", "vhd" and so on.
 	Format string `json:"format"`
 	Path   string `json:"path"`
-	// Bytes is the size of the file.
-	Bytes  int64  `json:"bytes"`
-	MD5    string `json:"md5"`
-	SHA256 string `json:"sha256"`
-	SHA512 string `json:"sha512"`
+	// Bytes is the size of the file, DiskBytes how much of the disk it takes,
+	// which is less where it has holes.
+	Bytes     int64  `json:"bytes"`
+	DiskBytes int64  `json:"disk_bytes,omitempty"`
+	MD5       string `json:"md5"`
+	SHA256    string `json:"sha256"`
+	SHA512    string `json:"sha512"`
 }
 
 // Build is one outcome of an image's recipe.
