@@ -2,15 +2,9 @@ package builder
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // clouds still name images by it; sha256 and sha512 are what is trusted
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"poold/pool"
@@ -39,7 +33,7 @@ func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
 	return outcome{build: build, artifacts: artifacts}
 }
 
-// produce runs the command in its slot, and measures what came out.
+// produce runs the command in its slot, and completes what came out.
 func (b *Builder) produce(ctx context.Context, build string, need int64) ([]pool.Artifact, error) {
 	if err := b.slots.Acquire(ctx, 1); err != nil {
 		return nil, context.Cause(ctx)
@@ -89,7 +83,7 @@ func (b *Builder) logged(ctx context.Context, build string, need int64, log *os.
 	if err := b.command(ctx, build, log); err != nil {
 		return nil, err
 	}
-	return measure(ctx, b.dirs, &b.image, build)
+	return b.complete(ctx, build, log)
 }
 
 // bounded limits a context to the build timeout of the image; zero is none.
@@ -99,59 +93,4 @@ func (b *Builder) bounded(ctx context.Context) (context.Context, context.CancelF
 	}
 	return context.WithTimeoutCause(ctx, b.image.BuildTimeout,
 		fmt.Errorf("not done within the build timeout of %s", b.image.BuildTimeout.Round(time.Millisecond)))
-}
-
-// measure finds every format that the image wants, and its size and hashes.
-func measure(ctx context.Context, dirs Dirs, image *pool.Image, build string) ([]pool.Artifact, error) {
-	var artifacts []pool.Artifact
-	for _, format := range image.Formats {
-		a, err := measureFile(ctx, filepath.Join(dirs.Images, base(image.Name, build)+"."+format))
-		if err != nil {
-			return nil, fmt.Errorf("format %s: %w", format, err)
-		}
-		a.Format = format
-		artifacts = append(artifacts, a)
-	}
-	return artifacts, nil
-}
-
-// measureFile reads a file once.
-func measureFile(ctx context.Context, path string) (pool.Artifact, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return pool.Artifact{}, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return pool.Artifact{}, err
-	}
-	h5, h256, h512 := md5.New(), sha256.New(), sha512.New() //nolint:gosec // see the import
-	n, err := io.Copy(io.MultiWriter(h5, h256, h512), reader{ctx.Err, f})
-	if err != nil {
-		return pool.Artifact{}, err
-	}
-	if n == 0 {
-		return pool.Artifact{}, errors.New("the file is empty")
-	}
-	return pool.Artifact{
-		Path: path, Bytes: n, DiskBytes: allocated(info),
-		MD5:    hex.EncodeToString(h5.Sum(nil)),
-		SHA256: hex.EncodeToString(h256.Sum(nil)),
-		SHA512: hex.EncodeToString(h512.Sum(nil)),
-	}, nil
-}
-
-// reader stops reading a long file when its context has ended.
-type reader struct {
-	ended func() error
-	io.Reader
-}
-
-// Read reads unless the context has ended.
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ended(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }

@@ -32,9 +32,10 @@ const (
 
 // arguments returns what diskimage-builder is called with.
 func arguments(image *pool.Image, output string) []string {
+	formats := commandFormats(image)
 	argv := append(slices.Clone(image.Command),
-		"-x", "-t", strings.Join(image.Formats, ","), "--checksum", "--no-tmpfs")
-	if slices.Contains(image.Formats, "qcow2") {
+		"-x", "-t", strings.Join(formats, ","), "--checksum", "--no-tmpfs")
+	if slices.Contains(formats, "qcow2") {
 		argv = append(argv, "--qemu-img-options", "compat=0.10")
 	}
 	argv = append(argv, "-o", output)

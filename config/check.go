@@ -215,6 +215,7 @@ func (c *checker) checkImages() {
 	for i := range c.doc.images {
 		d := &c.doc.images[i]
 		c.envNames(d.env)
+		c.checkFormats(d.formats)
 		if strings.Contains(d.command.v, "%p") {
 			c.notef(d.command.at, "%%p stays as it is: poold has no package folder")
 		}
@@ -223,6 +224,17 @@ func (c *checker) checkImages() {
 		}
 		if c.isOwnAncestor(d) {
 			c.errorf(d.parent.at, "the parents of %s lead back to it", d.name.at.quote(d.name.v))
+		}
+	}
+}
+
+// checkFormats notes the formats that are built and never uploaded.
+func (c *checker) checkFormats(formats value[[]value[string]]) {
+	// What glance takes as disk_format.
+	taken := []string{"ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"}
+	for _, f := range formats.v {
+		if f.set && !slices.Contains(taken, f.v) {
+			c.notef(f.at, "no cloud takes images in format %s: the file is built, and stays here", f.at.quote(f.v))
 		}
 	}
 }
