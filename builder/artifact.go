@@ -12,9 +12,15 @@ import (
 
 // outcome is how a build ended: with artifacts or with an error.
 type outcome struct {
-	build     string
+	build string
+	made
+	err error
+}
+
+// made is what a build made, and of what if not by a command.
+type made struct {
 	artifacts []pool.Artifact
-	err       error
+	origin    *pool.Origin
 }
 
 // build makes the artifacts of a build. It waits for a slot first. Afterwards
@@ -22,7 +28,7 @@ type outcome struct {
 // directory; if it fails there are no files either. Need is how much of the
 // disk the files of the last build take.
 func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
-	artifacts, err := b.produce(ctx, build, need)
+	result, err := b.produce(ctx, build, need)
 	if err != nil {
 		found, listErr := leftovers(b.dirs, &b.image)
 		return outcome{build: build, err: errors.Join(err, listErr, discard(b.dirs, &b.image, build, found[build]))}
@@ -30,39 +36,39 @@ func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
 	if err := discard(b.dirs, &b.image, build, []string{tempDir(b.dirs, &b.image, build)}); err != nil {
 		b.log.Warn("leavings of a build not removed", buildField(build), errField(err))
 	}
-	return outcome{build: build, artifacts: artifacts}
+	return outcome{build: build, made: result}
 }
 
 // produce runs the command in its slot, and completes what came out.
-func (b *Builder) produce(ctx context.Context, build string, need int64) ([]pool.Artifact, error) {
+func (b *Builder) produce(ctx context.Context, build string, need int64) (made, error) {
 	if err := b.slots.Acquire(ctx, 1); err != nil {
-		return nil, context.Cause(ctx)
+		return made{}, context.Cause(ctx)
 	}
 	defer b.slots.Release(1)
 	for _, dir := range places(b.dirs, &b.image, build) {
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the web server and humans read logs
-			return nil, err
+			return made{}, err
 		}
 	}
 	log, err := os.OpenFile(logPath(b.dirs, b.image.Name, build), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644) //nolint:gosec // humans read logs
 	if err != nil {
-		return nil, err
+		return made{}, err
 	}
 	defer log.Close() //nolint:errcheck // a log that cannot be closed is no reason to fail
 	if err := pruneLogs(b.dirs, b.image.Name); err != nil {
 		b.log.Warn("old build logs not removed", errField(err))
 	}
-	artifacts, err := b.logged(ctx, build, need, log)
+	result, err := b.logged(ctx, build, need, log)
 	if err != nil {
 		lines := tail(log)
 		fmt.Fprintf(log, "\npoold: failed: %v\n", err) //nolint:errcheck // it is in the record, too
 		if lines == "" {
-			return nil, err
+			return made{}, err
 		}
-		return nil, errors.Join(err, text(lines))
+		return made{}, errors.Join(err, text(lines))
 	}
 	fmt.Fprintln(log, "\npoold: done") //nolint:errcheck // it is in the record, too
-	return artifacts, nil
+	return result, nil
 }
 
 // text is what goes below an error without being one.
@@ -72,18 +78,29 @@ type text string
 func (t text) Error() string { return string(t) }
 
 // logged does what produce does, with a log.
-func (b *Builder) logged(ctx context.Context, build string, need int64, log *os.File) ([]pool.Artifact, error) {
+func (b *Builder) logged(ctx context.Context, build string, need int64, log *os.File) (made, error) {
 	if err := enoughRoom(b.dirs, need); err != nil {
-		return nil, err
+		return made{}, err
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 	ctx, stop := watchRoom(ctx, places(b.dirs, &b.image, build))
 	defer stop()
-	if err := b.command(ctx, build, log); err != nil {
-		return nil, err
+	origin, err := b.obtain(ctx, build, log)
+	if err != nil {
+		return made{}, err
 	}
-	return b.complete(ctx, build, log)
+	artifacts, err := b.complete(ctx, build, log)
+	return made{artifacts, origin}, err
+}
+
+// obtain gets at least one format of a build, from where the image says, and
+// tells what it was made of if not by a command.
+func (b *Builder) obtain(ctx context.Context, build string, log *os.File) (*pool.Origin, error) {
+	if b.image.URL != "" {
+		return b.download(ctx, build, log)
+	}
+	return nil, b.command(ctx, build, log)
 }
 
 // bounded limits a context to the build timeout of the image; zero is none.

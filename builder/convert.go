@@ -134,19 +134,19 @@ func (b *Builder) convert(ctx context.Context, build, source, format string, log
 	}
 	half := out + "." + format + ".part"
 	argv := append([]string{"qemu-img", "convert", "-f", from.driver, "-O", to.driver}, to.options...)
-	if err := b.tool(ctx, build, log, append(argv, out+"."+source, half)...); err != nil {
+	if err := b.tool(ctx, build, log, log, append(argv, out+"."+source, half)...); err != nil {
 		return fmt.Errorf("convert it from %s: %w", source, err)
 	}
 	return os.Rename(half, out+"."+format)
 }
 
 // tool runs a program of poold's own choice to its end. It dies with poold.
-func (b *Builder) tool(ctx context.Context, build string, log *os.File, argv ...string) error {
+func (b *Builder) tool(ctx context.Context, build string, out, log *os.File, argv ...string) error {
 	runtime.LockOSThread() // as for the command
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // none of it comes from elsewhere
 	cmd.Env = append(os.Environ(), marker+base(b.image.Name, build))
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = out, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		if cause := context.Cause(ctx); cause != nil {

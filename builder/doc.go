@@ -1,5 +1,6 @@
 // Package builder builds images: it runs diskimage-builder, or any command
-// with its calling convention, and owns the files that come out.
+// with its calling convention, or downloads a file, converts what it got to
+// what is wanted, and owns the files that come out.
 //
 // There is one [Builder] per image, run by the peer that owns the image. It
 // decides only on a snapshot at or beyond its own last write; [Due] says, as a
@@ -23,6 +24,8 @@
 //     build that is neither building here nor ready are removed on the first
 //     pass, and again whenever the set of builds changes.
 //   - Deleted, record not yet removed: removed by the next pass.
+//   - A download was under way: what is there of the file, and what the server
+//     said of it, belong to the image. The next build goes on with them.
 //   - The store is away during a build: the build goes on, its outcome is kept
 //     in memory and recorded when the store is back.
 //   - Ownership is lost: Run's context ends, the command is killed, its files

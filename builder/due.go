@@ -26,6 +26,9 @@ type Verdict struct {
 	// Commands are the operator's open commands to build the image: the build
 	// fulfils all of them, and no build refuses them with Reason.
 	Commands []*pool.Command
+	// Aged is the last build if it is only too old, or nil. If what it was made
+	// of has not changed, it need not be made again.
+	Aged *pool.Build
 	// Attempts is how many builds of the recipe have failed in a row.
 	Attempts int
 }
@@ -47,8 +50,14 @@ func Due(s *pool.Snapshot, image *pool.Image, now time.Time) Verdict {
 		v.Reason = fmt.Sprintf("failed %d times in a row, backing off", v.Attempts)
 		return v
 	}
-	v.Reason, v.At = wanted(lastMade(builds), image, now)
-	v.Build = v.At.IsZero()
+	ready := lastMade(builds)
+	if v.Reason = missing(ready, image); v.Reason != "" {
+		v.Build = true
+		return v
+	}
+	if v.Reason, v.At = aged(ready, image, now); v.Reason != recent {
+		v.Build, v.Aged = true, ready
+	}
 	return v
 }
 
@@ -81,23 +90,43 @@ func lastMade(builds []*pool.Build) *pool.Build {
 // serves tells whether nodes can be made from a build.
 func serves(b *pool.Build) bool { return b.State == pool.BuildReady && b.Withdrawn == "" }
 
-// wanted is why a build is due; if none is, it says when the next one will be.
-func wanted(ready *pool.Build, image *pool.Image, now time.Time) (string, time.Time) {
+// recent is why an image is not built.
+const recent = "the newest build is recent"
+
+// missing is why a build is due whatever the time, or "".
+func missing(ready *pool.Build, image *pool.Image) string {
 	if ready == nil {
-		return "there is no ready build", time.Time{}
+		return "there is no ready build"
 	}
 	if ready.RecipeHash != RecipeHash(image) {
-		return "the recipe changed", time.Time{}
+		return "the recipe changed"
 	}
 	for _, format := range image.Formats {
 		if ready.Artifact(format) == nil {
-			return "the newest build lacks format " + format, time.Time{}
+			return "the newest build lacks format " + format
 		}
 	}
-	if at := madeAt(ready).Add(image.RebuildAge); now.Before(at) {
-		return "the newest build is recent", at
+	return ""
+}
+
+// aged is why a build is due by now, or [recent], and when the next one will
+// be, if ever.
+func aged(ready *pool.Build, image *pool.Image, now time.Time) (string, time.Time) {
+	if image.RebuildAge == 0 {
+		return recent, time.Time{}
+	}
+	if at := fresh(ready).Add(image.RebuildAge); now.Before(at) {
+		return recent, at
 	}
 	return "the newest build is older than " + image.RebuildAge.String(), time.Time{}
+}
+
+// fresh is when a build was last known to be up to date.
+func fresh(b *pool.Build) time.Time {
+	if made := madeAt(b); b.Origin == nil || b.Origin.Checked == nil || b.Origin.Checked.Before(made) {
+		return made
+	}
+	return *b.Origin.Checked
 }
 
 // madeAt is when a build became ready.
@@ -126,7 +155,14 @@ func failures(builds []*pool.Build, recipe string) (int, time.Time) {
 // RecipeHash tells recipes apart that may build different images. Formats are
 // not part of it: dropping one needs no rebuild.
 func RecipeHash(image *pool.Image) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", image.Elements, image.Env, image.Release, image.Command))
+	recipe := fmt.Appendf(nil, "%q %q %q %q", image.Elements, image.Env, image.Release, image.Command)
+	switch {
+	case image.URL != "":
+		recipe = fmt.Appendf(nil, "url %q %q", image.URL, image.Checksum)
+	case image.SnapshotOf != nil:
+		recipe = fmt.Appendf(nil, "snapshot-of %q", *image.SnapshotOf)
+	}
+	sum := sha256.Sum256(recipe)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
+	"poold/builder/fetch"
 	"poold/pool"
 )
 
@@ -60,6 +61,7 @@ type Builder struct {
 	log     *zap.Logger
 	metrics metrics
 	grace   time.Duration
+	fetch   *fetch.Client
 
 	// The rest belongs to Run.
 
@@ -83,7 +85,7 @@ func New(c Config) *Builder {
 	return &Builder{
 		image: c.Image, peer: c.Peer, dirs: c.Dirs, slots: c.Slots, store: c.Store, random: c.Random,
 		log:     c.Log.Named("builder").With(zap.String("image", c.Image.Name)),
-		metrics: newMetrics(c.Registerer), grace: killGrace,
+		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(),
 		outcomes: make(chan outcome, 1), swept: "-",
 	}
 }

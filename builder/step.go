@@ -48,6 +48,8 @@ func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
 	verdict := Due(s, &b.image, now)
 	b.metrics.passed.WithLabelValues(b.image.Name).Set(float64(now.UnixMilli()) / 1000)
 	switch {
+	case verdict.Aged != nil && b.running == "" && b.unchanged(ctx, verdict.Aged):
+		return now.Add(again), b.unless(ctx, b.keep(ctx, verdict.Aged, now), s)
 	case verdict.Build && b.running == "":
 		return now.Add(again), b.unless(ctx, b.start(ctx, builds, verdict, now), s)
 	case !verdict.Build && len(verdict.Commands) > 0:
@@ -118,7 +120,7 @@ func (b *Builder) ending(r *pool.Build, now time.Time) *pool.Build {
 		return failed(r, b.ended.err.Error(), now)
 	}
 	ready := r.Moved(pool.BuildReady, now).Because("every format is there")
-	ready.Artifacts = b.ended.artifacts
+	ready.Artifacts, ready.Origin = b.ended.artifacts, b.ended.origin
 	return ready
 }
 
@@ -176,6 +178,14 @@ func (b *Builder) start(ctx context.Context, builds []*pool.Build, v Verdict, no
 	need := diskUse(newest(builds, pool.BuildReady))
 	go func() { b.outcomes <- b.build(ctx, id, need) }()
 	return nil
+}
+
+// keep records that the newest build is as good as a new one.
+func (b *Builder) keep(ctx context.Context, ready *pool.Build, now time.Time) error {
+	after, origin, at := *ready, *ready.Origin, now.UTC().Truncate(time.Millisecond)
+	origin.Checked, after.Origin = &at, &origin
+	b.log.Info("nothing to build anew", buildField(ready.ID))
+	return b.apply(ctx, pool.Write{By: pool.Builder, Builds: []pool.Change[pool.Build]{pool.Update(ready, &after)}})
 }
 
 // refuse answers commands that cannot be done now.

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -216,6 +217,7 @@ func (c *checker) checkImages() {
 		d := &c.doc.images[i]
 		c.envNames(d.env)
 		c.checkFormats(d.formats)
+		c.checkURL(d)
 		if strings.Contains(d.command.v, "%p") {
 			c.notef(d.command.at, "%%p stays as it is: poold has no package folder")
 		}
@@ -225,6 +227,50 @@ func (c *checker) checkImages() {
 		if c.isOwnAncestor(d) {
 			c.errorf(d.parent.at, "the parents of %s lead back to it", d.name.at.quote(d.name.v))
 		}
+	}
+}
+
+// checkURL checks where an image is downloaded from.
+func (c *checker) checkURL(d *diskimage) {
+	if d.url.set {
+		c.fetchable(d.url)
+		c.unwanted(d, "url")
+	}
+	sums := regexp.MustCompile(`^(md5:[0-9a-fA-F]{32}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})$`)
+	if strings.Contains(d.checksum.v, "://") {
+		c.fetchable(d.checksum)
+	} else if d.checksum.set && !sums.MatchString(d.checksum.v) {
+		c.errorf(d.checksum.at, "must be sha512:HEX, sha256:HEX, md5:HEX, or the URL of a file of such sums")
+	}
+	from := nearest(c.doc.chain(d), func(d *diskimage) *value[string] { return &d.url })
+	sum := nearest(c.doc.chain(d), func(d *diskimage) *value[string] { return &d.checksum })
+	switch {
+	case d.url.set && sum == "" && !d.abstract.v:
+		c.notef(d.url.at, "nothing verifies what is downloaded: give a checksum")
+	case d.checksum.set && from == "" && !d.abstract.v:
+		c.errorf(d.checksum.at, "a checksum needs a url")
+	}
+}
+
+// unwanted notes the keys of a build that have no effect beside another.
+func (c *checker) unwanted(d *diskimage, beside string) {
+	for _, at := range []mark{d.elements.at, d.command.at, d.release.at} {
+		if at.src != nil {
+			c.notef(at, "it has no effect beside %s: nothing is built", beside)
+		}
+	}
+}
+
+// fetchable reports a URL that images are not downloaded from.
+func (c *checker) fetchable(v value[string]) {
+	u, err := url.Parse(v.v)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" || u.Path == "":
+		c.errorf(v.at, "must be the http, https or file URL of a file")
+	case u.User != nil:
+		c.errorf(v.at, "must hold no password: records and logs show it")
+	case (u.Host != "") == (u.Scheme == "file"):
+		c.errorf(v.at, "must be the http, https or file URL of a file")
 	}
 }
 

@@ -6,6 +6,7 @@ import "time"
 type diskimage struct {
 	place
 	name, parent, release, command  value[string]
+	url, checksum                   value[string]
 	username, pythonPath, shellType value[string]
 	abstract, paused                value[bool]
 	elements, formats               value[[]value[string]]
@@ -54,6 +55,12 @@ func diskimageKeys() table[diskimage] {
 				"The release of the distribution (`DIB_RELEASE`)."),
 			text("dib-cmd", func(d *diskimage) *value[string] { return &d.command },
 				"The command that builds, with its first arguments, separated by spaces."),
+			text("url", func(d *diskimage) *value[string] { return &d.url },
+				"Where the image is downloaded from, instead of being built: `http`, `https` or `file`. It may be packed "+
+					"with xz, gzip, zstd or bzip2. After `rebuild-age` it is downloaded again if it has changed."),
+			text("checksum", func(d *diskimage) *value[string] { return &d.checksum },
+				"What `url` leads to: `sha512:HEX`, `sha256:HEX` or `md5:HEX`, or the URL of a file of such sums, "+
+					"as `SHA256SUMS`, which is read before each download."),
 			boolean("pause", func(d *diskimage) *value[bool] { return &d.paused },
 				"Make no builds."),
 			text("username", func(d *diskimage) *value[string] { return &d.username },

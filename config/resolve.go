@@ -161,6 +161,8 @@ func (d *document) resolveImage(i *diskimage) pool.Image {
 		RebuildAge:   nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge }),
 		BuildTimeout: nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout }),
 		Release:      nearest(chain, func(d *diskimage) *value[string] { return &d.release }),
+		URL:          nearest(chain, func(d *diskimage) *value[string] { return &d.url }),
+		Checksum:     nearest(chain, func(d *diskimage) *value[string] { return &d.checksum }),
 		Command:      strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
 		Paused:       nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
 		Properties:   merged(i.metadata),

@@ -213,13 +213,18 @@ type Image struct {
 	// Formats are what to build: those asked for here and those the providers
 	// need.
 	Formats []string
-	// RebuildAge is how old the newest ready build may get.
+	// RebuildAge is how old the newest ready build may get; zero is for ever.
 	RebuildAge   time.Duration
 	BuildTimeout time.Duration
 	Release      string
 	// Command is the build program with its leading arguments;
 	// disk-image-create by default.
 	Command []string
+	// URL is where the image is downloaded from, instead of being built;
+	// Checksum is "ALGORITHM:HEX", the URL of a file of sums, or "".
+	URL, Checksum string
+	// SnapshotOf is the server or image that it is taken from instead, or nil.
+	SnapshotOf *SnapshotOf
 	// Paused stops builds.
 	Paused bool
 	// Properties are the base of the properties of every upload.
@@ -227,6 +232,11 @@ type Image struct {
 	Username   string
 	PythonPath string
 	ShellType  string
+}
+
+// SnapshotOf is a server or an image in a cloud, by name or id; one of both.
+type SnapshotOf struct {
+	Provider, Server, Image string
 }
 
 // Provider returns the provider of that name, or nil.

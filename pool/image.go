@@ -72,6 +72,23 @@ type Artifact struct {
 	SHA512    string `json:"sha512"`
 }
 
+// Origin is what a build was made of that poold did not build: to know later
+// whether there is something else now.
+type Origin struct {
+	// URL is where it was downloaded from; ETag and LastModified are what the
+	// server said of it.
+	URL          string `json:"url,omitempty"`
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+	// Provider and ImageID are the cloud and the image that it was taken from.
+	Provider string `json:"provider,omitempty"`
+	ImageID  string `json:"image_id,omitempty"`
+	// Checksum is that of the file, as "ALGORITHM:HEX".
+	Checksum string `json:"checksum,omitempty"`
+	// Checked is when it was last found unchanged, nil before that.
+	Checked *time.Time `json:"checked,omitempty"`
+}
+
 // Build is one outcome of an image's recipe.
 type Build struct {
 	V       int        `json:"v"`
@@ -85,6 +102,8 @@ type Build struct {
 	// RecipeHash tells builds of different recipes apart.
 	RecipeHash string     `json:"recipe_hash,omitempty"`
 	Artifacts  []Artifact `json:"artifacts,omitempty"`
+	// Origin is nil of what a command built.
+	Origin *Origin `json:"origin,omitempty"`
 	// Attempts is how many builds of the same recipe failed in a row before
 	// this one.
 	Attempts int `json:"attempts,omitempty"`

@@ -86,7 +86,10 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.builds, &pool.Build{
 		V: 1, Image: "i", ID: "b", State: pool.BuildReady, Since: at, Created: at, Builder: "peer", RecipeHash: "h",
 		Artifacts: []pool.Artifact{{Format: "qcow2", Path: "b.qcow2", Bytes: 3, DiskBytes: 2, MD5: "m", SHA256: "s", SHA512: "l"}},
-		Error:     "e", Log: "b.log", Username: "u", PythonPath: "auto", ShellType: "sh", Withdrawn: "by me",
+		Origin: &pool.Origin{
+			URL: "u", ETag: "t", LastModified: "l", Provider: "p", ImageID: "x", Checksum: "md5:m", Checked: &at,
+		},
+		Error: "e", Log: "b.log", Username: "u", PythonPath: "auto", ShellType: "sh", Withdrawn: "by me",
 		Timeline: []pool.Entry[pool.BuildState]{{State: pool.BuildReady, At: at, Reason: "built"}}, Record: rec,
 	})
 	goldenRecord(t, c.uploads, &pool.Upload{
