@@ -238,7 +238,7 @@ func revealed(n *pool.Node) pool.AllocatedNode {
 func hidden(n *pool.Node) pool.AllocatedNode {
 	return pool.AllocatedNode{
 		ID: n.ID, Label: n.Label, Provider: n.Provider, State: shownReady, Pool: n.Pool,
-		Cloud: n.Cloud, Region: n.Region, AZ: n.AZ, Image: n.Image,
+		Cloud: n.Cloud, Region: n.Region, AZ: n.AZ, Slot: n.Slot, Image: n.Image,
 		Attributes: n.Attributes, Connection: n.Connection,
 	}
 }

@@ -26,6 +26,7 @@ func (c *checker) check() {
 	for i := range c.doc.providers {
 		c.checkProvider(&c.doc.providers[i])
 	}
+	c.checkHosts()
 	c.noteUnused()
 }
 

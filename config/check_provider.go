@@ -12,7 +12,11 @@ import (
 )
 
 func (c *checker) checkProvider(p *provider) {
-	if p.driver.v != openstack {
+	switch {
+	case p.driver.v == pool.DriverStatic:
+		c.checkStatic(p)
+		return
+	case p.driver.v != pool.DriverOpenStack:
 		c.notef(p.at, "the provider is set aside: poold has no driver %q", p.driver.v)
 		return
 	}
@@ -238,6 +242,13 @@ func (c *checker) offers() map[string][]*providerPool {
 			p := &c.doc.providers[i].pools[j]
 			for _, l := range p.labels {
 				all[l.name.v] = append(all[l.name.v], p)
+			}
+			for k := range p.hosts {
+				for _, l := range p.hosts[k].labelNames() {
+					if !slices.Contains(all[l.v], p) {
+						all[l.v] = append(all[l.v], p)
+					}
+				}
 			}
 		}
 	}

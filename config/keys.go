@@ -150,7 +150,7 @@ func documentKeys() table[document] {
 			many("diskimages", func(d *document) *[]diskimage { return &d.images }, diskimageKeys(),
 				"The images that poold builds. Every peer that launches names them; only the recipe matters to builders alone."),
 			many("providers", func(d *document) *[]provider { return &d.providers }, providerKeys(),
-				"The clouds. Those of another driver than `openstack` are set aside with a note."),
+				"The clouds. Those of other drivers than `openstack` and `static` are set aside with a note."),
 			nothing[document]("zookeeper-servers", "poold keeps its state in etcd, see the key etcd"),
 			nothing[document]("zookeeper-tls", "poold keeps its state in etcd, see the key etcd.tls"),
 			nothing[document]("zookeeper-timeout", "poold keeps its state in etcd, see the key etcd.lease-ttl"),

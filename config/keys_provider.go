@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"poold/pool"
 )
 
 type provider struct {
@@ -50,6 +52,7 @@ type providerPool struct {
 	attributes                      value[[]entry]
 	priority, weight                value[int64]
 	labels                          []poolLabel
+	hosts                           []host
 }
 
 type poolLabel struct {
@@ -67,19 +70,17 @@ type poolLabel struct {
 	readyTimeout                             value[time.Duration]
 }
 
-const openstack = "openstack"
-
-// drivers are those of nodepool; all but the first are set aside.
+// drivers are those of nodepool; all but the first two are set aside.
 func drivers() []string {
 	return []string{
-		openstack, "static", "metastatic", "aws", "azure", "digitalocean", "fake", "gce", "ibmvpc",
+		pool.DriverOpenStack, pool.DriverStatic, "metastatic", "aws", "azure", "digitalocean", "fake", "gce", "ibmvpc",
 		"kubernetes", "openshift", "openshiftpods",
 	}
 }
 
 func freshProvider() provider {
 	return provider{
-		driver:          preset(openstack),
+		driver:          preset(pool.DriverOpenStack),
 		imageNameFormat: preset("{image_name}-{timestamp}"),
 		concurrency:     preset(int64(-1)),
 		priority:        preset(int64(100)),
@@ -97,26 +98,32 @@ func providerKeys() table[provider] {
 		title:  "providers[]",
 		fresh:  freshProvider,
 		aside:  isAside,
+		other:  &variant[provider]{table: staticKeys(), is: isStatic},
 		fields: append(providerOwnKeys(), providerOldKeys()...),
 	}
 }
 
-// isAside reports whether a provider is of another driver than ours.
-func isAside(pairs []pair) bool {
+// driverOf is the driver of a provider.
+func driverOf(pairs []pair) string {
 	for _, p := range pairs {
-		if p.key == "driver" {
-			return !isNull(p.value.node) && p.value.node.Value != openstack
+		if p.key == "driver" && !isNull(p.value.node) {
+			return p.value.node.Value
 		}
 	}
-	return false
+	return pool.DriverOpenStack
 }
+
+// isAside reports whether a provider is of another driver than ours.
+func isAside(pairs []pair) bool { return driverOf(pairs) != pool.DriverOpenStack }
+
+func isStatic(pairs []pair) bool { return driverOf(pairs) == pool.DriverStatic }
 
 func providerOwnKeys() []field[provider] {
 	return []field[provider]{
 		text("name", func(p *provider) *value[string] { return &p.name },
 			"The name of the provider. Another name is another provider.").needed().even(),
 		choice("driver", drivers(), func(p *provider) *value[string] { return &p.driver },
-			"The kind of cloud; others than `openstack` are set aside.").even(),
+			"The kind of cloud: `openstack`, or `static` for hosts that are there already; others are set aside.").even(),
 		text("cloud", func(p *provider) *value[string] { return &p.cloud },
 			"The name of the cloud in clouds.yaml.").needed(),
 		text("region-name", func(p *provider) *value[string] { return &p.region },

@@ -191,13 +191,7 @@ func names[T any](name string, get func(*T) *value[[]value[string]], doc string)
 			w.wrong(it, "a list of strings")
 			return nil, false
 		}
-		var all []value[string]
-		for _, i := range w.items(it) {
-			if v, ok := w.text(i); ok {
-				all = append(all, value[string]{v: v, set: true, at: i.mark})
-			}
-		}
-		return all, true
+		return w.texts(it), true
 	}
 	return scalar(keyDoc{name: name, kind: "list of strings", text: doc}, get, read, func(all []value[string]) string {
 		var words []string
@@ -206,6 +200,23 @@ func names[T any](name string, get func(*T) *value[[]value[string]], doc string)
 		}
 		return strings.Join(words, ", ")
 	})
+}
+
+// oneOrMany is a key whose value is a list of strings, or only one of them.
+func oneOrMany[T any](name string, get func(*T) *value[[]value[string]], doc string) field[T] {
+	read := func(w *walker, it item) ([]value[string], bool) {
+		if it.node.Kind == yaml.ScalarNode {
+			v, ok := w.text(it)
+			return []value[string]{{v: v, set: true, at: it.mark}}, ok
+		}
+		if it.node.Kind != yaml.SequenceNode {
+			w.wrong(it, "a string, or a list of strings")
+			return nil, false
+		}
+		return w.texts(it), true
+	}
+	kind := "string, or list of strings"
+	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func([]value[string]) string { return "" })
 }
 
 // entries is a key whose value is a mapping of any keys to scalars, each taken
@@ -307,6 +318,17 @@ func (w *walker) text(it item) (string, bool) {
 		return "", false
 	}
 	return it.node.Value, w.printable(it)
+}
+
+// texts returns the strings of a list.
+func (w *walker) texts(it item) []value[string] {
+	var all []value[string]
+	for _, i := range w.items(it) {
+		if v, ok := w.text(i); ok {
+			all = append(all, value[string]{v: v, set: true, at: i.mark})
+		}
+	}
+	return all
 }
 
 // written returns a scalar as it is written: a number, a boolean and a date

@@ -56,6 +56,9 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 				walk(k.sub)
 			}
 		}
+		if s.other != nil {
+			walk(s.other)
+		}
 	}
 	walk(main.section())
 	walk(secure.section())
@@ -86,6 +89,9 @@ func writeSection(b *strings.Builder, s *section) {
 		if k.sub != nil {
 			writeSection(b, k.sub)
 		}
+	}
+	if s.other != nil {
+		writeSection(b, s.other)
 	}
 }
 

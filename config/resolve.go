@@ -43,8 +43,11 @@ func resolve(d *document) *Config {
 		}
 	}
 	for i := range d.providers {
-		if p := &d.providers[i]; p.driver.v == openstack {
+		switch p := &d.providers[i]; p.driver.v {
+		case pool.DriverOpenStack:
 			c.Catalog.Providers = append(c.Catalog.Providers, p.resolve(&c.Catalog))
+		case pool.DriverStatic:
+			c.Catalog.Providers = append(c.Catalog.Providers, p.resolveStatic())
 		}
 	}
 	return c

@@ -55,6 +55,8 @@ type section struct {
 	keys         []keyDoc
 	// defaults are the defaults of keys, in the same order.
 	defaults []string
+	// other is the section of mappings of another kind, nil if there are none.
+	other *section
 }
 
 // field is a key that fills a part of a T.
@@ -88,14 +90,27 @@ type table[T any] struct {
 	// aside reports whether a mapping belongs to somebody else: only the keys
 	// marked so are read then. Nil means never.
 	aside func(pairs []pair) bool
+	// other is the table of mappings that are of another kind, by what they
+	// hold. Nil means none.
+	other *variant[T]
 	// foreign reports whether an unknown key means something to another
 	// driver, so that it is noted and not refused. Nil means never.
 	foreign func(key string) bool
 }
 
+// variant is the table of those mappings that are of another kind.
+type variant[T any] struct {
+	table[T]
+
+	is func(pairs []pair) bool
+}
+
 // section returns the documentation of a table.
 func (t *table[T]) section() *section {
 	s := &section{title: t.title, about: t.about}
+	if t.other != nil {
+		s.other = t.other.section()
+	}
 	fresh := t.fresh()
 	for _, f := range t.fields {
 		s.keys = append(s.keys, f.keyDoc)
@@ -113,6 +128,9 @@ func (t *table[T]) decode(w *walker, it item, into *T) {
 	pairs, ok := w.pairs(it)
 	if !ok {
 		return
+	}
+	if t.other != nil && t.other.is(pairs) {
+		t = &t.other.table
 	}
 	fields := t.fields
 	if t.aside != nil && t.aside(pairs) {

@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"net"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -115,6 +117,17 @@ type Provider struct {
 	Pools       []Pool
 }
 
+// The drivers.
+const (
+	DriverOpenStack = "openstack"
+	// DriverStatic lends hosts that are there already.
+	DriverStatic = "static"
+)
+
+// Static tells whether the provider's nodes are slots of hosts that are there
+// already.
+func (p *Provider) Static() bool { return p.Driver == DriverStatic }
+
 // ProviderImage says that an image is uploaded to a provider, and how.
 type ProviderImage struct {
 	Name string
@@ -154,6 +167,59 @@ type Pool struct {
 	// equals. Zero is as the provider says.
 	Priority, Weight int
 	Labels           []LabelSpec
+	// Hosts are what a pool of a static provider has instead of a cloud.
+	Hosts []Host `json:",omitempty"`
+}
+
+// Host is a machine that is there already. Its slots are lent as nodes.
+type Host struct {
+	// Name is what it is reached by: a name or an address.
+	Name string
+	// Labels are what each of its slots can be a node of.
+	Labels []string
+	// Slots is how many nodes there may be on it at once.
+	Slots int
+	// HostKeys are those that it must show, each as "type base64"; it may have
+	// others besides. Empty takes any.
+	HostKeys []string
+	// Checking has the host looked at before it is lent; without, it is taken
+	// to be there.
+	Checking bool
+	// Timeout bounds one look at it.
+	Timeout    time.Duration
+	Connection Connection
+}
+
+// ID names a host among all: a machine may be there twice, for two users or at
+// two ports. It is the zone of the host's nodes.
+func (h *Host) ID() string {
+	return h.Connection.Username + "@" + net.JoinHostPort(h.Name, strconv.Itoa(h.Connection.Port))
+}
+
+// Host returns the host of that id, or nil.
+func (p *Pool) Host(id string) *Host {
+	for i := range p.Hosts {
+		if p.Hosts[i].ID() == id {
+			return &p.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// Slots is how many of the pool's slots are kept ready as nodes of a label.
+// Each slot of a host has one of its labels in turn, so that every slot stands
+// ready for something.
+func (p *Pool) Slots(label string) int {
+	n := 0
+	for i := range p.Hosts {
+		h := &p.Hosts[i]
+		for k := range h.Slots {
+			if h.Labels[k%len(h.Labels)] == label {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // LabelSpec is how a pool makes nodes of a label.

@@ -130,8 +130,12 @@ type Node struct {
 	// left the configuration.
 	Cloud  string `json:"cloud,omitempty"`
 	Region string `json:"region,omitempty"`
-	// AZ is the availability zone chosen at launch; empty lets Nova choose.
-	AZ         string    `json:"az,omitempty"`
+	// AZ is the availability zone chosen at launch; empty lets Nova choose. A
+	// static host is a zone of its own.
+	AZ string `json:"az,omitempty"`
+	// Slot is which slot of its static host the node is, from 0; nil of any
+	// other node. As long as the node lives nobody else has the slot.
+	Slot       *int      `json:"slot,omitempty"`
 	FlavorID   string    `json:"flavor_id,omitempty"`
 	Flavor     string    `json:"flavor,omitempty"`
 	Resources  Resources `json:"resources"`
@@ -156,6 +160,11 @@ type Node struct {
 	// Volumes are the ids of the volumes that were made with the server, as
 	// seen before anybody was told of it. They are to be gone with it.
 	Volumes []string `json:"volumes,omitempty"`
+	// ProofAsked is when somebody wanted the idle node of a static host, which
+	// is to be looked at before it is given away; nil if nobody waits for that.
+	ProofAsked *time.Time `json:"proof_asked,omitempty"`
+	// Proven is when such a look last began that found it well.
+	Proven *time.Time `json:"proven,omitempty"`
 	// ExposeAsked is when a floating IP was first asked for: after it, one
 	// may exist that InstanceID's addresses do not show.
 	ExposeAsked *time.Time `json:"expose_asked,omitempty"`

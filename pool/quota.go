@@ -33,6 +33,8 @@ type Quota struct {
 	Flavors []Flavor `json:"flavors,omitempty"`
 	// Zones are the availability zones that are available.
 	Zones []string `json:"zones,omitempty"`
+	// Down says of static hosts that cannot be lent now why, by zone.
+	Down map[string]string `json:"down,omitempty"`
 	// CloudImages maps the names of the configuration's cloud images to ids.
 	CloudImages map[string]string `json:"cloud_images,omitempty"`
 	// Trouble is why the provider cannot launch at all, e.g. refused

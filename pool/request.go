@@ -133,6 +133,7 @@ type AllocatedNode struct {
 	Cloud       string            `json:"cloud,omitempty"`
 	Region      string            `json:"region,omitempty"`
 	AZ          string            `json:"az,omitempty"`
+	Slot        *int              `json:"slot,omitempty"`
 	HostID      string            `json:"host_id,omitempty"`
 	Addresses   []Address         `json:"addresses,omitempty"`
 	InterfaceIP string            `json:"interface_ip,omitempty"`
