@@ -96,7 +96,10 @@ type Listing struct {
 type Facts struct {
 	Flavors []pool.Flavor
 	Zones   []string
-	Limits  pool.Limits
+	// Down says of zones that are there, and of no use now, why. Only a cloud
+	// that has looked at each of its hosts can tell.
+	Down   map[string]string
+	Limits pool.Limits
 	// Used is what the whole project uses, ours included.
 	Used pool.Resources
 }
@@ -151,6 +154,16 @@ type Addresser interface {
 	// InterfaceIP chooses among the addresses of an active instance; "" leaves
 	// it to the caller. It makes no call that it has made before.
 	InterfaceIP(ctx context.Context, i Instance) (string, error)
+}
+
+// Prover is the ability to look at an instance itself, where a cloud is nothing
+// but the hosts that it lends and none tells when one of them breaks.
+type Prover interface {
+	// Prove returns the host keys of an active instance, each as "type
+	// base64", sorted, once it was found well by a look that began at or after
+	// a time. An instance that does not answer, or is not who it should be, is
+	// Capacity: another one may do.
+	Prove(ctx context.Context, id string, after time.Time) ([]string, error)
 }
 
 // Exposer is the ability to give instances floating IPs.

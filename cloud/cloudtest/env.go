@@ -54,6 +54,9 @@ type Env struct {
 	// Networks says that there are several networks, so that the cloud chooses
 	// none by itself.
 	Networks bool
+	// Lent says that instances are not made but lent: their zone is all that
+	// can be asked for, and Zone has room for four of them.
+	Lent bool
 	// Look says what the cloud made an instance with.
 	Look func(id string) Made
 	// DropKeyPair deletes a key pair, if it is there.
@@ -164,6 +167,9 @@ func (s *subject) spec(n int) cloud.BatchSpec {
 	}
 	if s.Network != "" {
 		spec.Networks = []string{s.Network}
+	}
+	if s.Lent {
+		spec.AZ = s.Zone
 	}
 	return spec
 }

@@ -23,6 +23,8 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"what an instance cannot be made with is refused by kind", always, refusedOptions},
 		{"a key pair is made once", hasKeyPairs, ownKeyPair},
 		{"facts are what a launch needs", always, facts},
+		{"what is lent and not there is refused", isLent, lentOut},
+		{"what is lent can be proven", hasProver, prove},
 		{"an image is found by name and by id", hasImageName, findImage},
 		{"nothing is made under a context that has ended", always, endedContext},
 		{"a console can be read", hasConsole, console},
@@ -50,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 
 func always(*subject) bool         { return true }
 func hasOther(s *subject) bool     { return s.Other != nil }
+func isLent(s *subject) bool       { return s.Lent }
 func hasImageName(s *subject) bool { return s.ImageName != "" }
 func hasFaults(s *subject) bool    { return s.Inject != nil }
 func hasGate(s *subject) bool      { return s.Gate != nil }

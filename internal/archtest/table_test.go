@@ -53,6 +53,7 @@ func table() []row {
 		}},
 		{"cloud/openstack/cloudsyaml", []string{"internal/spell"}, []string{yaml}},
 		{"cloud/sim", []string{"cloud", "internal/sleep", "pool"}, []string{ssh}},
+		{"cloud/static", []string{"cloud", "pool"}, []string{zap}},
 		{"cloud/sim/openstackapi", []string{"cloud", "cloud/sim", "pool"}, []string{httpPkg}},
 		{"ratelimit", []string{"pool"}, []string{xrate}},
 
