@@ -228,7 +228,7 @@ func (u *upkeep) owns(id pool.NodeID) bool {
 func revealed(n *pool.Node) pool.AllocatedNode {
 	shown := hidden(n)
 	shown.State = shownInUse
-	shown.HostID = n.HostID
+	shown.AZ, shown.Slot, shown.HostID = n.AZ, n.Slot, n.HostID
 	shown.Addresses, shown.InterfaceIP, shown.HostKeys = n.Addresses, n.InterfaceIP, n.HostKeys
 	return shown
 }
@@ -236,9 +236,13 @@ func revealed(n *pool.Node) pool.AllocatedNode {
 // hidden is what a client is told of a node before it accepts it: nothing that
 // would let it use the node.
 func hidden(n *pool.Node) pool.AllocatedNode {
-	return pool.AllocatedNode{
+	shown := pool.AllocatedNode{
 		ID: n.ID, Label: n.Label, Provider: n.Provider, State: shownReady, Pool: n.Pool,
-		Cloud: n.Cloud, Region: n.Region, AZ: n.AZ, Slot: n.Slot, Image: n.Image,
+		Cloud: n.Cloud, Region: n.Region, AZ: n.AZ, Image: n.Image,
 		Attributes: n.Attributes, Connection: n.Connection,
 	}
+	if n.Slot != nil {
+		shown.AZ = "" // it is the host
+	}
+	return shown
 }

@@ -50,6 +50,10 @@ func newDialer() *dialer {
 	return &dialer{slots: semaphore.NewWeighted(attemptsMax), commands: semaphore.NewWeighted(commandsMax)}
 }
 
+// NewReach returns the default [Reach], for whoever wants host keys read as
+// they are here.
+func NewReach() Reach { return newDialer().reach }
+
 func (d *dialer) attempt(t Target) attempt {
 	return attempt{slots: d.slots, address: net.JoinHostPort(t.IP, strconv.Itoa(t.Port))}
 }

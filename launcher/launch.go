@@ -172,6 +172,10 @@ func (v *view) impossible(n *pool.Node) string {
 		return "the pool is not configured any more"
 	case pl.Label(n.Label) == nil:
 		return "the pool does not have the label any more"
+	case v.provider.Static() && pl.Host(n.AZ) == nil:
+		return "the host is not configured any more"
+	case v.provider.Static():
+		return ""
 	case n.FlavorID == "":
 		return "no flavor was chosen"
 	case n.ImageID == "":

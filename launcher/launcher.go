@@ -61,6 +61,7 @@ type Launcher struct {
 	console      cloud.Console   // nil if the driver cannot
 	keyPairer    cloud.KeyPairer // nil if the driver cannot
 	addresser    cloud.Addresser // nil if the driver cannot
+	prover       cloud.Prover    // nil if the driver cannot
 	exposer      cloud.Exposer   // nil if the driver cannot
 	sweeper      cloud.Sweeper   // nil if the driver cannot
 	cleaner      cloud.Cleaner   // nil if the driver cannot
@@ -90,6 +91,7 @@ func New(cfg Config) (*Launcher, error) {
 	l.console, _ = cfg.Driver.(cloud.Console)
 	l.keyPairer, _ = cfg.Driver.(cloud.KeyPairer)
 	l.addresser, _ = cfg.Driver.(cloud.Addresser)
+	l.prover, _ = cfg.Driver.(cloud.Prover)
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
 	l.cleaner, _ = cfg.Driver.(cloud.Cleaner)

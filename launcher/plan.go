@@ -30,6 +30,8 @@ type plan struct {
 	fails []failing
 	// reaches are active instances to be reached.
 	reaches []reaching
+	// proofs are idle nodes to be looked at before they are given away.
+	proofs []*track
 	// stops are goroutines whose purpose is gone.
 	stops []*track
 	// looks are instances to look at by id.
@@ -132,7 +134,7 @@ func (v *view) node(t *track, now time.Time, p *plan) {
 	case pool.NodeBuilding:
 		v.building(t, p)
 	case pool.NodeReady, pool.NodeInUse, pool.NodeHold:
-		standing(t, p)
+		v.standing(t, p)
 	case pool.NodeUsed, pool.NodeFailed:
 		p.move(t, pool.NodeDeleting, t.node.Reason)
 	case pool.NodeDeleting:
@@ -230,7 +232,7 @@ func (v *view) doubt(t *track, p *plan) {
 }
 
 // standing decides about a node that was ready once.
-func standing(t *track, p *plan) {
+func (v *view) standing(t *track, p *plan) {
 	held := t.node.State == pool.NodeHold
 	switch {
 	case t.gone && held:
@@ -239,9 +241,26 @@ func standing(t *track, p *plan) {
 		p.fail(t, pool.KindVanished, "vanished in the cloud")
 	case t.inst.Status == cloud.StatusError && !held:
 		p.fails = append(p.fails, failing{t: t, kind: pool.KindVanished, reason: "broke in the cloud"})
+	case v.hostDown(t) != "":
+		p.fail(t, pool.KindUnreachable, "its host is down: "+v.hostDown(t))
 	case t.missing:
 		p.looks = append(p.looks, t)
+	case t.node.State == pool.NodeReady && t.node.ProofAsked != nil:
+		p.proofs = append(p.proofs, t)
 	}
+}
+
+// hostDown says why the host of an idle node is of no use, or "". Whoever has a
+// node that is in use may well have the host down on purpose.
+func (v *view) hostDown(t *track) string {
+	well := t.node.Since
+	if t.node.Proven != nil && t.node.Proven.After(well) {
+		well = *t.node.Proven
+	}
+	if t.node.State != pool.NodeReady || !well.Before(v.downAt) {
+		return ""
+	}
+	return v.down[t.node.AZ]
 }
 
 // deleting works towards the proof that nothing is left of a node.

@@ -18,6 +18,8 @@ const (
 	// as a launch that was refused.
 	factsEvery = 5 * time.Minute
 	factsSoon  = 30 * time.Second
+	// hostsEvery is between two looks where hosts have to be looked at.
+	hostsEvery = 30 * time.Second
 )
 
 // quota is what is known about what can be had, and what of it is published.
@@ -67,7 +69,7 @@ func (r *run) passQuota(ctx context.Context, snap *pool.Snapshot, now time.Time)
 // startFacts asks the cloud for what launches are made from.
 func (r *run) startFacts(ctx context.Context, now time.Time) {
 	q := &r.quota
-	q.busy, q.began, q.next = true, now, now.Add(factsEvery)
+	q.busy, q.began, q.next = true, now, now.Add(r.factsPause())
 	booked := r.booked(func(t *track) bool { return t.node.State != pool.NodePending })
 	images, doubtful := maps.Clone(q.images), q.doubtful
 	sure := images
@@ -93,6 +95,7 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 			}
 			r.calm("facts")
 			r.view.trouble = false
+			r.view.down, r.view.downAt = facts.Down, now
 			q.trouble, q.facts, q.at, q.images = "", &facts, now, images
 			q.foreign = facts.Used.Sub(booked)
 			if q.loweredAt.Before(now) {
@@ -100,6 +103,14 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 			}
 		}
 	})
+}
+
+// factsPause is the time between two looks at the facts.
+func (l *Launcher) factsPause() time.Duration {
+	if l.prover != nil {
+		return hostsEvery
+	}
+	return factsEvery
 }
 
 func (l *Launcher) facts(ctx context.Context, lane cloud.Lane) (cloud.Facts, error) {
@@ -240,7 +251,7 @@ func (q *quota) record(provider string, stored *pool.Quota) *pool.Quota {
 	want := &pool.Quota{
 		V: pool.RecordVersion, Provider: provider, At: q.at.UTC().Truncate(time.Millisecond),
 		Limits: q.facts.Limits, Foreign: q.foreign, Lowered: q.lowered,
-		Flavors: slices.Clone(q.facts.Flavors), Zones: slices.Clone(q.facts.Zones),
+		Flavors: slices.Clone(q.facts.Flavors), Zones: slices.Clone(q.facts.Zones), Down: q.facts.Down,
 		CloudImages: q.images, Trouble: q.trouble,
 	}
 	slices.SortFunc(want.Flavors, func(a, b pool.Flavor) int {
@@ -260,7 +271,7 @@ func sameQuota(a, b *pool.Quota) bool {
 	}
 	sameLowered := a.Lowered == b.Lowered || a.Lowered != nil && b.Lowered != nil && *a.Lowered == *b.Lowered
 	return sameLowered && a.Limits == b.Limits && a.Foreign == b.Foreign && a.Trouble == b.Trouble &&
-		slices.Equal(a.Flavors, b.Flavors) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.CloudImages, b.CloudImages)
+		slices.Equal(a.Flavors, b.Flavors) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Down, b.Down) && maps.Equal(a.CloudImages, b.CloudImages)
 }
 
 // publish writes the record. It is replaced whole, so a write that is lost is

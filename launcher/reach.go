@@ -178,6 +178,10 @@ func (l *Launcher) reach(ctx context.Context, n *pool.Node, inst cloud.Instance,
 		got.err = &cloud.Error{Kind: pool.KindUnreachable, Op: "connect", Err: errors.New("the instance has no address")}
 		return got
 	}
+	if l.prover != nil {
+		l.prove(ctx, inst, now, &got)
+		return got
+	}
 	if ls := l.labelSpec(n); ls == nil || ls.HostKeyChecking {
 		got.hostKeys, got.err = l.reacher(ctx, Target{IP: got.ip, Port: n.Port, Type: n.Type})
 	}

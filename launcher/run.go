@@ -171,6 +171,9 @@ func (r *run) start(ctx context.Context, p *plan, now time.Time) {
 	for _, t := range p.looks[:room(len(p.looks), maxLooks, r.running.looks)] {
 		r.startLook(ctx, t, now)
 	}
+	for _, t := range p.proofs {
+		r.startProof(ctx, t, now)
+	}
 	for _, e := range p.reaches {
 		r.startReach(ctx, e, now)
 	}

@@ -82,6 +82,9 @@ func cloudsFault(k pool.Kind) bool {
 // judgeCloud learns from a node that became ready, or whose launch failed, how
 // the cloud is.
 func (r *run) judgeCloud(b *batch, before, after *pool.Node) {
+	if r.provider.Static() {
+		return // each of its hosts breaks for itself
+	}
 	s := &r.view.slow
 	window := s.window
 	switch {

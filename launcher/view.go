@@ -127,6 +127,9 @@ type view struct {
 	sizes  map[batchKey]int
 	lists  lists
 	slow   slow
+	// down says why hosts are of no use, as the facts of downAt have it.
+	down   map[string]string
+	downAt time.Time
 	// trouble says that credentials are refused.
 	trouble bool
 	// lost says that the last full list lacked most of what should be there;

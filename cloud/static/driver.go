@@ -160,13 +160,26 @@ func (d *Driver) Instances(ctx context.Context, _ cloud.ListMark) (cloud.Listing
 	return listing, nil
 }
 
-// addressed is an instance with the addresses of its host, as far as they are
-// known.
+// addressed is an instance with the addresses of its host, or its name as long
+// as none are known.
 func (d *Driver) addressed(i cloud.Instance) cloud.Instance {
 	if h := d.hosts[i.AZ]; h != nil {
 		i.Addresses = h.known()
 	}
+	if len(i.Addresses) == 0 {
+		i.Addresses = []pool.Address{{IP: nameOf(i.AZ)}}
+	}
 	return i
+}
+
+// nameOf is the name of a host in the id of it.
+func nameOf(zone string) string {
+	_, at, _ := strings.Cut(zone, "@")
+	name, _, err := net.SplitHostPort(at)
+	if err != nil {
+		return zone
+	}
+	return name
 }
 
 // Instance looks whether an instance is lent.
@@ -210,16 +223,8 @@ func (*Driver) FindImage(ctx context.Context, nameOrID string) (string, error) {
 
 // InterfaceIP is what the configuration calls the host of an instance: a name
 // may mean another address where the client is.
-func (d *Driver) InterfaceIP(_ context.Context, i cloud.Instance) (string, error) {
-	if h := d.hosts[i.AZ]; h != nil {
-		return h.conf.Name, nil
-	}
-	_, at, _ := strings.Cut(i.AZ, "@")
-	name, _, err := net.SplitHostPort(at)
-	if err != nil {
-		return "", nil //nolint:nilerr // it was never a host of ours: its addresses are all there is
-	}
-	return name, nil
+func (*Driver) InterfaceIP(_ context.Context, i cloud.Instance) (string, error) {
+	return nameOf(i.AZ), nil
 }
 
 // factsAge is how old a look may be that tells whether a host is there.

@@ -175,9 +175,6 @@ func (h *host) resolve(ctx context.Context) ([]netip.Addr, error) {
 	for _, ip := range found {
 		addresses = append(addresses, addressOf(ip))
 	}
-	if len(addresses) == 0 {
-		addresses = []pool.Address{{IP: h.conf.Name}}
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.addresses = addresses
@@ -219,6 +216,8 @@ func (h *host) greeting(ctx context.Context, conn net.Conn) error {
 		switch {
 		case strings.HasPrefix(string(line), "SSH-"):
 			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err != nil:
 			return fmt.Errorf("it does not greet as an SSH server: %w", err)
 		}
