@@ -152,8 +152,8 @@ func (d *decider) serve(c *claim, p *place) {
 	given := map[string][]*pool.Node{}
 	for i, s := range p.supplies {
 		n := c.shape.counts[i]
-		given[c.shape.labels[i]] = s.ready[:n]
-		s.ready = s.ready[n:]
+		given[c.shape.labels[i]] = p.givable(c, i)[:n]
+		s.give(given[c.shape.labels[i]])
 	}
 	explicit := c.r.Accept == pool.AcceptExplicit && !c.r.Accepted
 	a := c.next(pool.AllocationFulfilled, d.now)

@@ -56,6 +56,7 @@ type decider struct {
 	offers    map[string][]*slot          // by label, best first
 	uploads   map[pool.Use][]*pool.Upload // that serve, newest first
 	withdrawn map[[3]string]string
+	hosts     map[string]*host // by id
 	builds    map[[2]string]*pool.Build
 	tenants   map[string]*ledger
 	circuits  *circuits
@@ -97,6 +98,7 @@ func newDecider(s *pool.Snapshot, c *pool.Catalog, now time.Time) *decider {
 		labels:      make(map[string]*pool.Label, len(c.Labels)),
 		providers:   make(map[string]*provider, len(c.Providers)),
 		slices:      map[[2]string]*slice{},
+		hosts:       map[string]*host{},
 		offers:      map[string][]*slot{},
 		withdrawn:   map[[3]string]string{},
 		builds:      map[[2]string]*pool.Build{},

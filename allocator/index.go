@@ -39,6 +39,8 @@ type slice struct {
 	// only is the one zone that the cloud can choose, if it chooses and has one.
 	only  string
 	slots map[string]*slot
+	// hosts are those of a static provider.
+	hosts []*host
 	// spare is the idle nodes nobody claimed, oldest first, once requests had
 	// their choice; nil before.
 	spare []*pool.Node
@@ -202,6 +204,23 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 	s.limits = conf.Limits
 	p.slices = append(p.slices, s)
 	d.slices[[2]string{p.conf.Name, conf.Name}] = s
+	d.indexZones(s)
+	for i := range conf.Labels {
+		spec := &conf.Labels[i]
+		o := &slot{slice: s, spec: spec, label: d.labels[spec.Name]}
+		d.equip(o)
+		s.slots[spec.Name] = o
+		d.offers[spec.Name] = append(d.offers[spec.Name], o)
+	}
+}
+
+// indexZones makes the zones of a pool.
+func (d *decider) indexZones(s *slice) {
+	p, conf := s.prov, s.conf
+	if s.static() {
+		d.indexHosts(s)
+		return
+	}
 	var known []string
 	if p.quota != nil {
 		known = p.quota.Zones
@@ -225,13 +244,6 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 			}
 		}
 	}
-	for i := range conf.Labels {
-		spec := &conf.Labels[i]
-		o := &slot{slice: s, spec: spec, label: d.labels[spec.Name]}
-		d.equip(o)
-		s.slots[spec.Name] = o
-		d.offers[spec.Name] = append(d.offers[spec.Name], o)
-	}
 }
 
 // equip finds out what a launch of a slot is made of, and what keeps it from
@@ -239,6 +251,10 @@ func (d *decider) indexSlice(p *provider, conf *pool.Pool) {
 func (d *decider) equip(o *slot) {
 	p := o.slice.prov
 	o.problem = p.trouble
+	if p.conf.Static() {
+		o.equipStatic()
+		return
+	}
 	if p.quota == nil {
 		return
 	}
@@ -269,7 +285,7 @@ func (d *decider) equip(o *slot) {
 // zoneOf is the zone that a node is in. Where only one can be chosen, it is the
 // same before the cloud says what that is called and after it.
 func (s *slice) zoneOf(n *pool.Node) *zone {
-	if s.only != "" && n.AZ == s.only {
+	if s.only != "" && n.AZ == s.only || s.static() {
 		return s.zone("")
 	}
 	return s.zone(n.AZ)
@@ -335,6 +351,7 @@ func (d *decider) indexNodes() {
 
 func (d *decider) book(n *pool.Node, s *slice) {
 	leaving := n.State == pool.NodeUsed || n.State == pool.NodeFailed || n.State == pool.NodeDeleting
+	d.occupy(n, leaving)
 	if p := d.providers[n.Provider]; p != nil {
 		p.book(n.Resources)
 		if leaving {
@@ -362,7 +379,7 @@ func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
 	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n], z.slice.prov.held:
-	case d.outOfService(n) != "":
+	case d.outOfService(n) != "", z.slice.outdated(n) != "":
 	case inFlight(n):
 		if d.doubtful(n) || d.vain(n) {
 			return
@@ -459,6 +476,15 @@ func (s *supply) claim(n int, ref pool.RequestRef) int {
 	s.allMeant -= own
 	s.meant[ref] = 0
 	return s.pick(n, func(node *pool.Node) bool { return node.ForSet == nil || s.meant[*node.ForSet] == 0 })
+}
+
+// give takes ready nodes out of the supply.
+func (s *supply) give(nodes []*pool.Node) {
+	if len(nodes) > 0 && s.ready[0] == nodes[0] && s.ready[len(nodes)-1] == nodes[len(nodes)-1] {
+		s.ready = s.ready[len(nodes):]
+		return
+	}
+	s.ready = slices.DeleteFunc(slices.Clone(s.ready), func(n *pool.Node) bool { return slices.Contains(nodes, n) })
 }
 
 // pick takes at most n of the nodes in flight that match, and returns how many

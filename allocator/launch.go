@@ -15,10 +15,13 @@ type batch struct {
 	reason string
 	count  int
 	asked  int // requests
+	// seats are those of the nodes, of a static provider.
+	seats []seat
 }
 
-// launchFor has n nodes launched for a request.
-func (d *decider) launchFor(z *zone, o *slot, n int, c *claim) {
+// launchFor has n nodes launched for a request, on the first seats if there are
+// any.
+func (d *decider) launchFor(z *zone, o *slot, n int, c *claim, seats []seat) {
 	if n <= 0 {
 		return
 	}
@@ -28,6 +31,7 @@ func (d *decider) launchFor(z *zone, o *slot, n int, c *claim) {
 	}
 	b := d.batch(z, o, o.source, ref)
 	b.count += n
+	b.seats = append(b.seats, seats[:min(n, len(seats))]...)
 	b.asked++
 	b.reason = fmt.Sprintf("wanted by %d requests", b.asked)
 	if b.asked == 1 {
@@ -84,7 +88,12 @@ func (d *decider) launch() {
 		for _, b := range p.launches {
 			for b.count > 0 {
 				n := min(b.count, maxChanges-size)
-				some = append(some, Launch{Node: d.newNode(b), Count: n})
+				node := d.newNode(b)
+				if len(b.seats) > 0 {
+					n, node = 1, b.seats[0].on(node)
+					b.seats = b.seats[1:]
+				}
+				some = append(some, Launch{Node: node, Count: n})
 				b.count -= n
 				if size += n; size == maxChanges {
 					flush()

@@ -119,6 +119,9 @@ func (c *cand) never(tenant *ledger) string {
 	if want := (pool.Resources{Instances: int64(c.shape.total)}); !fits(&c.slice.limits, &nothing, &want) {
 		return "the pool's limit: " + shortage(c.slice.limits, nothing, want)
 	}
+	if c.slice.static() && c.slice.seat(c.shape.labels, c.shape.counts, func(h *host) int { return h.conf.Slots }) == nil {
+		return "not enough slots on its hosts"
+	}
 	q := c.slice.prov.quota
 	if q == nil {
 		return ""
@@ -171,7 +174,7 @@ func idlePlaceIn(c *claim, among func(k *cand) bool) *place {
 			continue
 		}
 		for _, p := range k.places {
-			if p.ready() && p.allows(c) &&
+			if p.ready(c) && p.allows(c) &&
 				(best == nil || oldestFirst(p.supplies[0].ready[0], best.supplies[0].ready[0]) < 0) {
 				best = p
 			}
@@ -180,9 +183,9 @@ func idlePlaceIn(c *claim, among func(k *cand) bool) *place {
 	return best
 }
 
-func (p *place) ready() bool {
+func (p *place) ready(c *claim) bool {
 	for i, n := range p.cand.shape.counts {
-		if len(p.supplies[i].ready) < n {
+		if len(p.supplies[i].ready) < n || len(p.givable(c, i)) < n {
 			return false
 		}
 	}
@@ -318,6 +321,9 @@ func (c *claim) blame(o *option, why verdict) {
 // because few verdicts are ever shown.
 func (c *claim) words(o *option, why verdict) string {
 	s := o.place.cand.slice
+	if why.text != "" {
+		return why.text
+	}
 	switch why.class {
 	case ClassTenant:
 		return "the limit of tenant " + c.r.Tenant + ": " + c.tenant.short(o.place.cand.resources)
@@ -376,7 +382,7 @@ func weigh(c *claim, p *place) (option, verdict) {
 		return o, verdict{}
 	}
 	if problem.class == "" {
-		problem = shortOf(k, p, &o)
+		problem = shortOf(c, p, &o)
 	}
 	if problem.class == "" && o.now == 0 && found == 0 {
 		problem = held(k, p)
@@ -386,8 +392,8 @@ func weigh(c *claim, p *place) (option, verdict) {
 
 // shortOf tells whether the missing nodes fit, and lowers what can be launched at
 // once to what may be in flight.
-func shortOf(k *cand, p *place, o *option) verdict {
-	prov := k.slice.prov
+func shortOf(c *claim, p *place, o *option) verdict {
+	k, prov := p.cand, p.cand.slice.prov
 	switch {
 	case !p.launchable():
 		return verdict{class: ClassNoZone, text: "nothing can be launched in availability zone " + p.zone.az}
@@ -395,6 +401,11 @@ func shortOf(k *cand, p *place, o *option) verdict {
 		return verdict{class: k.unlessTooLarge(ClassPoolFull)}
 	case !k.slice.conf.IgnoreProviderQuota && !prov.fits(&o.want):
 		return verdict{class: k.unlessTooLarge(ClassQuota)}
+	}
+	if k.slice.static() {
+		if lacks := p.lacks(c); k.slice.seat(k.shape.labels, lacks, func(h *host) int { return h.vacant(c) }) == nil {
+			return c.seatless(k, lacks)
+		}
 	}
 	o.now = max(0, min(o.now, prov.slotsLeft))
 	o.headroom = k.headroom(&o.want)
@@ -463,7 +474,9 @@ func (d *decider) take(c *claim, o *option) {
 	}
 	left := o.now
 	var older []*slot
+	seats := d.seats(c, p)
 	for i, s := range p.supplies {
+		d.demand(c, p, i, k.shape.counts[i])
 		lack := s.claim(k.shape.counts[i], c.ref)
 		if lack == 0 {
 			continue
@@ -474,7 +487,7 @@ func (d *decider) take(c *claim, o *option) {
 			n = 0
 		}
 		left -= n
-		d.launchFor(p.zone, slot, n, c)
+		d.launchFor(p.zone, slot, n, c, seats[i])
 		if n > 0 && slot.newer != nil {
 			older = append(older, slot)
 		}
@@ -519,6 +532,10 @@ func (d *decider) reserve(c *claim) {
 	for _, k := range c.shape.cands {
 		prov := k.slice.prov
 		ok := prov.reserved == nil && k.never(c.tenant) == "" && c.within(&k.resources)
+		if ok && k.slice.static() {
+			k.slice.reserve(c)
+			return
+		}
 		for _, o := range k.slots {
 			ok = ok && o.problem.class == ""
 		}

@@ -62,6 +62,9 @@ func (d *decider) launchAhead(offers []*slot, floor int) bool {
 			break
 		}
 		z, room := o.nextAhead()
+		if o.slice.static() {
+			room = min(room, int64(len(d.seatsAhead(o))))
+		}
 		if room > 0 && (best == nil || o.behind(room, best, bestRoom)) {
 			best, at, bestRoom = o, z, room
 		}
@@ -71,6 +74,9 @@ func (d *decider) launchAhead(offers []*slot, floor int) bool {
 	}
 	b := d.batch(at, best, best.source, nil)
 	b.count++
+	if best.slice.static() {
+		b.seats = append(b.seats, d.seatsAhead(best)[0].take())
+	}
 	if b.asked == 0 {
 		b.reason = fmt.Sprintf("min-ready %d", floor)
 	}

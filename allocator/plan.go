@@ -20,6 +20,7 @@ const (
 	OpExpire   Operation = "expire"
 	OpAnswer   Operation = "answer"
 	OpServe    Operation = "serve"
+	OpProve    Operation = "prove"
 	OpFail     Operation = "fail"
 	OpWait     Operation = "wait"
 	OpRetire   Operation = "retire"

@@ -93,6 +93,8 @@ func (d *decider) retireIdle(n *pool.Node) {
 		d.end(n, onTheWayOut(n), "its label left the configuration")
 	case d.outOfService(n) != "":
 		d.end(n, onTheWayOut(n), "its image was "+d.outOfService(n))
+	case s.outdated(n) != "":
+		d.end(n, onTheWayOut(n), s.outdated(n))
 	case d.vain(n):
 		d.end(n, pool.NodeDeleted, "launches like it fail")
 	case n.State == pool.NodePending:
@@ -167,7 +169,7 @@ func (d *decider) returned(n *pool.Node, reason string) *pool.Node {
 	}
 	idle := n.Clone()
 	idle.AllocatedTo, idle.Tenant = nil, ""
-	return idle
+	return d.doubted(idle)
 }
 
 // lifetime is how long a request may exist, and false if for ever.

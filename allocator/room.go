@@ -28,6 +28,10 @@ func (d *decider) makeRoomFor(c *claim) {
 		return
 	}
 	for _, k := range c.shape.cands {
+		if k.slice.static() {
+			k.slice.contest(k.shape.labels)
+			continue
+		}
 		k.slice.prov.contested = true
 	}
 	for _, k := range c.shape.cands {
@@ -46,7 +50,7 @@ func (d *decider) clear(c *claim, k *cand) bool {
 		if why.class != ClassQuota && why.class != ClassPoolFull {
 			continue
 		}
-		doomed, ok := enough(k, o.want)
+		doomed, ok := d.enough(c, p, o.want)
 		if !ok {
 			continue
 		}
@@ -63,8 +67,11 @@ func (d *decider) clear(c *claim, k *cand) bool {
 
 // enough returns the idle nodes to retire so that want fits once they and all
 // that is leaving are gone: of the same pool first, the oldest first.
-func enough(k *cand, want pool.Resources) ([]*pool.Node, bool) {
-	s, prov := k.slice, k.slice.prov
+func (d *decider) enough(c *claim, p *place, want pool.Resources) ([]*pool.Node, bool) {
+	s, prov := p.cand.slice, p.cand.slice.prov
+	if s.static() {
+		return d.evict(c, p)
+	}
 	var doomed []*pool.Node
 	var here, all pool.Resources
 	fit := func() bool {
