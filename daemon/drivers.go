@@ -5,13 +5,16 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
 	"poold/allocator"
 	"poold/builder"
+	"poold/cloud"
 	"poold/cloud/guard"
 	"poold/cloud/openstack"
+	"poold/cloud/static"
 	"poold/launcher"
 	"poold/pool"
 	"poold/store"
@@ -38,6 +41,9 @@ func (d *Daemon) openClouds() map[string]*access {
 	groups := d.rateGroups(openstack.RateGroup)
 	for i := range d.cfg.Catalog.Providers {
 		p := &d.cfg.Catalog.Providers[i]
+		if p.Static() {
+			continue // there is no cloud to be reached
+		}
 		registerer, log := d.registry.duty("cloud/"+p.Name), d.log.Named("openstack").With(zap.String("provider", p.Name))
 		group := groups[p.Name]
 		gate := guard.New(guard.Config{
@@ -73,6 +79,9 @@ func (d *Daemon) configuredDuties() []duty {
 		list = append(list, d.allocatorDuty())
 	}
 	list = append(list, d.groupDuties()...)
+	if slices.Contains(d.cfg.Roles, pool.RoleLauncher) {
+		list = append(list, d.staticDuties()...)
+	}
 	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
 		for i := range d.cfg.Catalog.Images {
 			list = append(list, d.builderDuty(&d.cfg.Catalog.Images[i]))
@@ -91,11 +100,13 @@ func (d *Daemon) allocatorDuty() duty {
 	}}
 }
 
-func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
+// launcherDuty is the duty of launching in a provider. open opens the driver
+// for an owner, on the records as he finds them.
+func (d *Daemon) launcherDuty(p *pool.Provider, open func(records *store.Owned) cloud.Driver) duty {
 	key := "provider/" + p.Name
 	return duty{key: key, provider: p.Name, run: func(ctx context.Context, records *store.Owned) error {
 		l, err := launcher.New(launcher.Config{
-			Provider: *p, Installation: d.installation, Store: records, Driver: reach.driver,
+			Provider: *p, Installation: d.installation, Store: records, Driver: open(records),
 			Random: rand.Reader, Log: d.log,
 			Registerer: d.registry.duty(key),
 		})
@@ -104,6 +115,29 @@ func (d *Daemon) launcherDuty(p *pool.Provider, reach *access) duty {
 		}
 		return l.Run(ctx)
 	}}
+}
+
+// staticDuties lists the duties of launching in providers that have hosts
+// instead of a cloud: they have no limits of calls, and so no group.
+func (d *Daemon) staticDuties() []duty {
+	var list []duty
+	reach := launcher.NewReach()
+	scan := func(ctx context.Context, name string, port int) ([]string, error) {
+		return reach(ctx, launcher.Target{IP: name, Port: port, Type: "ssh"})
+	}
+	for i := range d.cfg.Catalog.Providers {
+		p := &d.cfg.Catalog.Providers[i]
+		if !p.Static() {
+			continue
+		}
+		list = append(list, d.launcherDuty(p, func(records *store.Owned) cloud.Driver {
+			return static.New(static.Config{
+				Provider: *p, Installation: d.installation, Lent: records.Snapshot().NodesOf(p.Name),
+				Scan: scan, Now: time.Now, Log: d.log.Named("static"),
+			})
+		}))
+	}
+	return list
 }
 
 func (d *Daemon) uploaderDuty(p *pool.Provider, reach *access) duty {

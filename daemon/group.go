@@ -44,6 +44,9 @@ func (d *Daemon) rateGroups(suggest func(name, region string) (string, error)) m
 	byName, byProvider := map[string][]*pool.Provider{}, map[string]*rateGroup{}
 	for i := range d.cfg.Catalog.Providers {
 		p := &d.cfg.Catalog.Providers[i]
+		if p.Static() {
+			continue
+		}
 		name := p.RateGroup
 		if name == "" {
 			var err error
@@ -83,7 +86,7 @@ func (d *Daemon) groupDuties() []duty {
 		if !slices.Contains(order, reach.group) {
 			order = append(order, reach.group)
 		}
-		launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, reach))
+		launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, func(*store.Owned) cloud.Driver { return reach.driver }))
 		upload[reach.group] = append(upload[reach.group], d.uploaderDuty(p, reach))
 	}
 	var list []duty
