@@ -135,6 +135,7 @@ func (d *decider) run() {
 	d.retire()
 	d.noteFailing()
 	d.answer()
+	d.unkeep()
 	d.makeRoom()
 	d.keepReady()
 	d.launch()

@@ -119,27 +119,21 @@ func (s *slice) host(id string) *host {
 }
 
 // vacant is how many more nodes a claim may have on the host now.
-func (h *host) vacant(c *claim) int {
-	if h.trouble.class != "" || h.paused != nil || h.reserved != nil && h.reserved != c {
-		return 0
-	}
-	return h.conf.Slots - h.used
-}
+func (h *host) vacant(c *claim) int { return h.lendable(c) - h.used }
 
 // vacantAhead is vacant, for nodes that nobody waits for. One of them tries a
 // host that launches failed on.
 func (d *decider) vacantAhead(h *host) int {
-	if h.trouble.class != "" || h.reserved != nil || h.contested {
+	switch b := h.paused; {
+	case h.trouble.class != "":
 		return 0
-	}
-	if b := h.paused; b != nil {
-		if !b.due(d.now) {
-			if !b.probing {
-				d.wake(b.until)
-			}
-			return 0
-		}
+	case b != nil && b.due(d.now):
 		return min(1, h.conf.Slots-h.used)
+	case b != nil && !b.probing:
+		d.wake(b.until)
+		return 0
+	case b != nil || h.reserved != nil || h.contested:
+		return 0
 	}
 	return h.conf.Slots - h.used
 }
@@ -246,27 +240,42 @@ func (e seat) on(n *pool.Node) *pool.Node {
 // seatless says why there are no seats for a claim.
 func (c *claim) seatless(k *cand, counts []int) verdict {
 	s := k.slice
-	if s.seat(k.shape.labels, counts, func(h *host) int { return h.lendable(c) }) != nil {
-		return verdict{class: ClassPoolFull, text: fmt.Sprintf("pool %s: the slots of all hosts with %s are taken",
-			s.conf.Name, strings.Join(k.shape.labels, ", "))}
-	}
+	v := verdict{class: ClassPoolFull, text: fmt.Sprintf("pool %s: the slots of the hosts with %s are taken",
+		s.conf.Name, strings.Join(k.shape.labels, ", "))}
 	for _, h := range s.hosts {
-		switch {
-		case !slices.ContainsFunc(k.shape.labels, h.serves):
-		case h.trouble.class != "":
-			return h.trouble
-		case h.paused != nil:
-			return verdict{class: ClassBreaker, text: h.id + ": " + h.paused.text(), next: h.paused.next()}
-		case h.reserved != nil && h.reserved != c:
-			return verdict{class: ClassReserved, text: h.id + ": kept for " + name(h.reserved.ref)}
+		if !slices.ContainsFunc(k.shape.labels, h.serves) {
+			continue
 		}
+		why := h.unlendable(c)
+		if why.class == "" {
+			continue
+		}
+		if s.seat(k.shape.labels, counts, func(h *host) int { return h.lendable(c) }) == nil {
+			return why
+		}
+		v.text += "; " + why.text
+		break
 	}
-	return verdict{class: ClassPoolFull, text: "pool " + s.conf.Name + ": not enough slots"}
+	return v
+}
+
+// unlendable says why a claim can have nothing on the host, however little is
+// on it.
+func (h *host) unlendable(c *claim) verdict {
+	switch {
+	case h.trouble.class != "":
+		return h.trouble
+	case h.paused != nil:
+		return verdict{class: ClassBreaker, text: h.id + ": " + h.paused.text(), next: h.paused.next()}
+	case h.reserved != nil && h.reserved != c:
+		return verdict{class: ClassReserved, text: h.id + ": kept for " + name(h.reserved.ref)}
+	}
+	return verdict{}
 }
 
 // lendable is how many nodes a claim could have on the host at best.
 func (h *host) lendable(c *claim) int {
-	if h.trouble.class != "" || h.paused != nil || h.reserved != nil && h.reserved != c {
+	if h.unlendable(c).class != "" {
 		return 0
 	}
 	return h.conf.Slots
@@ -289,7 +298,7 @@ func (d *decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
 	s := p.cand.slice
 	idle := map[*host][]*pool.Node{}
 	for _, n := range s.idle() {
-		if h := s.host(n.AZ); h != nil {
+		if h := s.host(n.AZ); h != nil && !p.counts(n) {
 			idle[h] = append(idle[h], n)
 		}
 	}
@@ -321,6 +330,17 @@ func (d *decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
 	return doomed, true
 }
 
+// counts tells whether an idle node is one of those that a claim of the place
+// has already.
+func (p *place) counts(n *pool.Node) bool {
+	for i, s := range p.supplies {
+		if slices.Contains(s.ready[:min(len(s.ready), p.cand.shape.counts[i])], n) {
+			return true
+		}
+	}
+	return false
+}
+
 // contest notes that a request waits for slots.
 func (s *slice) contest(labels []string) {
 	for _, h := range s.hosts {
@@ -339,7 +359,30 @@ func (s *slice) reserve(c *claim) {
 	for _, o := range s.zone("").supplies {
 		o.ready = slices.DeleteFunc(slices.Clone(o.ready), func(n *pool.Node) bool {
 			h := s.host(n.AZ)
-			return h != nil && h.reserved == c
+			kept := h != nil && h.reserved == c
+			if kept {
+				s.kept = append(s.kept, n)
+			}
+			return kept
 		})
+	}
+}
+
+// unkeep puts the idle nodes back that were kept from those behind, once all
+// requests had their choice.
+func (d *decider) unkeep() {
+	for _, p := range d.order {
+		for _, s := range p.slices {
+			if s.kept == nil {
+				continue
+			}
+			z := s.zone("")
+			for _, n := range s.kept {
+				o := z.supply(n.Label)
+				o.ready = append(slices.Clone(o.ready), n)
+			}
+			s.kept = nil
+			z.sort()
+		}
 	}
 }

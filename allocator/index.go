@@ -39,8 +39,10 @@ type slice struct {
 	// only is the one zone that the cloud can choose, if it chooses and has one.
 	only  string
 	slots map[string]*slot
-	// hosts are those of a static provider.
+	// hosts are those of a static provider; kept are the idle nodes on them that
+	// are kept for a request.
 	hosts []*host
+	kept  []*pool.Node
 	// spare is the idle nodes nobody claimed, oldest first, once requests had
 	// their choice; nil before.
 	spare []*pool.Node

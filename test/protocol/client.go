@@ -61,6 +61,7 @@ type Node struct {
 	Provider       string    `json:"provider"`
 	Pool           string    `json:"pool"`
 	AZ             string    `json:"az"`
+	Slot           *int      `json:"slot"`
 	InterfaceIP    string    `json:"interface_ip"`
 	Addresses      []Address `json:"addresses"`
 	ConnectionType string    `json:"connection_type"`
