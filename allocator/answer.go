@@ -112,7 +112,43 @@ func (d *decider) unmatched(c *claim) string {
 		}
 		return "no pool offers all of its labels"
 	}
-	return c.shape.never(c.tenant)
+	why := c.shape.never(c.tenant)
+	if why != "" && c.mayChange() {
+		return ""
+	}
+	return why
+}
+
+// mayChange tells whether a request that can never be served could be after all,
+// by something that a cloud has got since it was asked last: what the facts say
+// is held against a request only if they are younger than itself. It has the
+// others asked for again.
+func (c *claim) mayChange() bool {
+	may := false
+	for _, k := range c.shape.cands {
+		p := k.slice.prov
+		if p.quota == nil || p.quota.Asked > c.r.CreateRevision || k.tooMany() != "" {
+			continue
+		}
+		may = true
+		p.wanted = max(p.wanted, c.r.CreateRevision+1)
+	}
+	return may
+}
+
+// ask has the owners of providers ask their clouds for what requests want.
+func (d *decider) ask() {
+	for _, p := range d.order {
+		if p.quota == nil || p.wanted <= p.quota.Wanted {
+			continue
+		}
+		next := *p.quota
+		next.Wanted = p.wanted
+		d.decide(Decision{
+			Operation: OpAsk, Subject: p.conf.Name, Reason: "a request wants what it did not have",
+			Write: pool.Write{By: pool.Allocator, Quotas: []pool.Change[pool.Quota]{pool.Update(p.quota, &next)}},
+		})
+	}
 }
 
 // write is the change of the claim's allocation, bound to the request as it

@@ -136,6 +136,7 @@ func (d *decider) run() {
 	d.noteFailing()
 	d.answer()
 	d.unkeep()
+	d.ask()
 	d.makeRoom()
 	d.keepReady()
 	d.launch()

@@ -44,7 +44,8 @@ func grouped(deeds []deed) [][]deed {
 
 // records is how many records a write changes or compares.
 func records(w *pool.Write) int {
-	return len(w.Nodes) + len(w.Allocations) + len(w.Uploads) + len(w.Commands) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
+	return len(w.Nodes) + len(w.Allocations) + len(w.Uploads) + len(w.Commands) + len(w.Quotas) + len(w.Requests) +
+		len(w.Unchanged) + len(w.Gone)
 }
 
 // together is one write of all that a group does.
@@ -56,6 +57,7 @@ func together(group []deed) pool.Write {
 		all.Allocations = slices.Concat(all.Allocations, w.Allocations)
 		all.Uploads = slices.Concat(all.Uploads, w.Uploads)
 		all.Commands = slices.Concat(all.Commands, w.Commands)
+		all.Quotas = slices.Concat(all.Quotas, w.Quotas)
 		all.Requests = slices.Concat(all.Requests, w.Requests)
 		all.Unchanged = slices.Concat(all.Unchanged, w.Unchanged)
 		all.Gone = slices.Concat(all.Gone, w.Gone)

@@ -16,6 +16,8 @@ type provider struct {
 	// trouble is why nothing can be launched at all; its class is empty if
 	// something can.
 	trouble verdict
+	// wanted is the revision as of which the cloud should be asked.
+	wanted int64
 	// held says that so many of its nodes seem to have vanished that nobody
 	// counts on any.
 	held bool

@@ -115,13 +115,10 @@ func (s *shape) never(tenant *ledger) string {
 // never says why the candidate can never serve the shape. A limit that a quota
 // fault lowered and what others use may change any time, so they do not count.
 func (c *cand) never(tenant *ledger) string {
+	if why := c.tooMany(); why != "" {
+		return why
+	}
 	nothing := pool.Resources{}
-	if want := (pool.Resources{Instances: int64(c.shape.total)}); !fits(&c.slice.limits, &nothing, &want) {
-		return "the pool's limit: " + shortage(c.slice.limits, nothing, want)
-	}
-	if c.slice.static() && c.slice.seat(c.shape.labels, c.shape.counts, func(h *host) int { return h.conf.Slots }) == nil {
-		return "not enough slots on its hosts"
-	}
 	q := c.slice.prov.quota
 	if q == nil {
 		return ""
@@ -140,6 +137,19 @@ func (c *cand) never(tenant *ledger) string {
 		return "the provider's quota: " + shortage(q.Limits, nothing, c.resources)
 	case tenant != nil && !fits(&tenant.limits, &nothing, &c.resources):
 		return "the tenant's limit: " + shortage(tenant.limits, nothing, c.resources)
+	}
+	return ""
+}
+
+// tooMany says why the candidate can never have so many nodes, whatever its
+// cloud has, or "".
+func (c *cand) tooMany() string {
+	nothing := pool.Resources{}
+	if want := (pool.Resources{Instances: int64(c.shape.total)}); !fits(&c.slice.limits, &nothing, &want) {
+		return "the pool's limit: " + shortage(c.slice.limits, nothing, want)
+	}
+	if c.slice.static() && c.slice.seat(c.shape.labels, c.shape.counts, func(h *host) int { return h.conf.Slots }) == nil {
+		return "not enough slots on its hosts"
 	}
 	return ""
 }

@@ -27,11 +27,13 @@ type model struct {
 	builds      []*pool.Build
 	frozen      *pool.Freeze
 	health      *pool.Health
+	// asked is as of which revision the quotas are; requests are older.
+	asked int64
 }
 
 func newModel() *model {
 	return &model{
-		revision: 100, nodes: map[pool.NodeID]*pool.Node{}, requests: map[string]*pool.Request{},
+		asked: 1 << 40, revision: 100, nodes: map[pool.NodeID]*pool.Node{}, requests: map[string]*pool.Request{},
 		allocations: map[string]*pool.Allocation{}, commands: map[string]*pool.Command{}, quotas: map[string]*pool.Quota{},
 	}
 }
@@ -89,6 +91,11 @@ func (m *model) apply(w pool.Write) (int64, error) {
 		u.Revision = m.revision
 		m.uploads = slices.Clone(m.uploads)
 		m.uploads[slices.Index(m.uploads, c.Before)] = &u
+	}
+	for _, c := range w.Quotas {
+		q := *c.After
+		q.Revision = m.revision
+		m.quotas[q.Provider] = &q
 	}
 	for _, c := range w.Requests {
 		delete(m.requests, c.Before.Client+"/"+c.Before.ID)
@@ -224,6 +231,7 @@ func (w *world) quota(provider string, l pool.Limits) *pool.Quota {
 		Provider: provider, At: w.now, Limits: l,
 		Flavors:     []pool.Flavor{{ID: "f2", Name: "s2", Cores: 2, RAMMiB: 2048}, {ID: "f4", Name: "s4", Cores: 4, RAMMiB: 4096}},
 		CloudImages: map[string]string{"noble": "img-1"},
+		Asked:       w.asked,
 		Record:      pool.Record{Revision: w.revision},
 	}
 	w.quotas[provider] = q

@@ -23,6 +23,7 @@ const (
 	OpProve    Operation = "prove"
 	OpFail     Operation = "fail"
 	OpWait     Operation = "wait"
+	OpAsk      Operation = "ask"
 	OpRetire   Operation = "retire"
 	OpForget   Operation = "forget"
 	OpNote     Operation = "note"
@@ -128,6 +129,9 @@ func (d *Decision) describe(b *strings.Builder) {
 	}
 	for _, c := range d.Write.Commands {
 		fmt.Fprintf(b, "  command %s done %q\n", c.After.ID, c.After.Error)
+	}
+	for _, c := range d.Write.Quotas {
+		fmt.Fprintf(b, "  quota of %s wanted as of %d\n", c.After.Provider, c.After.Wanted)
 	}
 	for _, c := range d.Write.Requests {
 		fmt.Fprintf(b, "  request %s/%s removed\n", c.Before.Client, c.Before.ID)

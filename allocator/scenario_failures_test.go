@@ -221,3 +221,51 @@ func TestVanishedProvider(t *testing.T) {
 		t.Errorf("b is %s though all is well again", a.State)
 	}
 }
+
+// What the cloud does not have fails a request only if it was asked after the
+// request came. Until then the request waits, and the cloud is asked once; what
+// the configuration rules out fails at once.
+func TestFactsOlderThanARequest(t *testing.T) {
+	flavor := func(name string) func(p *pool.Provider) {
+		return func(p *pool.Provider) { p.Pools[0].Labels[0].FlavorName = name }
+	}
+	w := newWorld(t, aProvider("east", flavor("new")), aProvider("west", func(p *pool.Provider) {
+		flavor("gone")(p)
+		p.Pools[0].Limits.Instances = 1
+	}))
+	w.asked = 0
+	w.quota("east", pool.NoLimits())
+	w.quota("west", cores(2))
+	w.request("a", "small")
+	w.request("pinned", "small", func(r *pool.Request) { r.Provider = "west" })
+	w.request("many", "big big", func(r *pool.Request) { r.Provider = "west" })
+	w.request("large", "big", func(r *pool.Request) { r.Provider = "west" })
+	w.quietly()
+	for id, class := range map[string]string{"a": ClassNoFlavor, "pinned": ClassNoFlavor, "large": ClassTooLarge} {
+		if a := w.allocations["ci/"+id]; a.State != pool.AllocationWaiting || a.Reasons[0].Class != class {
+			t.Errorf("%s is %s for %+v, want it to wait for %s", id, a.State, a.Reasons, class)
+		}
+	}
+	if a := w.allocations["ci/many"]; a.State != pool.AllocationFailed {
+		t.Errorf("more nodes than the pool may have are %s", a.State)
+	}
+	wanted := map[string]int64{}
+	for name, q := range w.quotas {
+		wanted[name] = q.Wanted
+		if q.Wanted <= w.requests["ci/a"].CreateRevision {
+			t.Errorf("%s was not asked for again", name)
+		}
+	}
+	w.asked = w.revision
+	w.quota("east", pool.NoLimits()).Flavors[0].Name = "new"
+	w.quota("west", cores(2))
+	w.after(reasonsEvery)
+	w.quietly()
+	for id, state := range map[string]pool.AllocationState{
+		"a": pool.AllocationWaiting, "pinned": pool.AllocationFailed, "large": pool.AllocationFailed,
+	} {
+		if a := w.allocations["ci/"+id]; a.State != state || state == pool.AllocationWaiting && a.Reasons[0].Class != ClassBuilding {
+			t.Errorf("%s is %s for %+v, want %s", id, a.State, a.Reasons, state)
+		}
+	}
+}

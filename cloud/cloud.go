@@ -135,6 +135,13 @@ type Driver interface {
 	FindImage(ctx context.Context, nameOrID string) (string, error)
 }
 
+// Doubter is the ability to forget.
+type Doubter interface {
+	// Doubt says that flavors and zones may have changed: the next facts are
+	// what the cloud says then, and not what it said before.
+	Doubt()
+}
+
 // Console is the ability to show what an instance printed.
 type Console interface {
 	// Console returns the last lines of an instance's console.

@@ -65,6 +65,7 @@ type Launcher struct {
 	exposer      cloud.Exposer   // nil if the driver cannot
 	sweeper      cloud.Sweeper   // nil if the driver cannot
 	cleaner      cloud.Cleaner   // nil if the driver cannot
+	doubter      cloud.Doubter   // nil if the driver remembers nothing
 	reacher      Reach
 	runner       Run
 	consoles     *semaphore.Weighted
@@ -95,6 +96,7 @@ func New(cfg Config) (*Launcher, error) {
 	l.exposer, _ = cfg.Driver.(cloud.Exposer)
 	l.sweeper, _ = cfg.Driver.(cloud.Sweeper)
 	l.cleaner, _ = cfg.Driver.(cloud.Cleaner)
+	l.doubter, _ = cfg.Driver.(cloud.Doubter)
 	d := newDialer()
 	if l.reacher == nil {
 		l.reacher = d.reach

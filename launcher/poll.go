@@ -192,7 +192,7 @@ func (r *run) merge(listing cloud.Listing, began time.Time) {
 	}
 	r.bind(listing.Instances, began)
 	if listing.Full {
-		r.lacks(listing.Instances, began)
+		r.miss(listing.Instances, began)
 	}
 	if listing.Full && !r.absent(listing.Instances, began) {
 		outcome = "distrusted"

@@ -27,10 +27,12 @@ type quota struct {
 	// next is when to ask the cloud, began when it was asked last.
 	next, began time.Time
 	busy        bool
-	facts       *cloud.Facts
-	at          time.Time
-	foreign     pool.Resources
-	images      map[string]string
+	// asked is the revision of the records when the facts were asked for.
+	asked   int64
+	facts   *cloud.Facts
+	at      time.Time
+	foreign pool.Resources
+	images  map[string]string
 	// doubtful says that a create was refused, so that an image may be gone
 	// though its id is known.
 	doubtful bool
@@ -49,12 +51,14 @@ type quota struct {
 // returns when to look again; zero is when something ends.
 func (r *run) passQuota(ctx context.Context, snap *pool.Snapshot, now time.Time) time.Time {
 	q := &r.quota
-	if !q.busy && !now.Before(q.next) {
-		r.startFacts(ctx, now)
-	}
 	stored := snap.Quota(r.provider.Name)
-	if want := q.record(r.provider.Name, stored); want != nil && !q.writing && snap.Revision >= q.wrote &&
-		!now.Before(q.retry) && !sameQuota(stored, want) {
+	if q.wants(stored) {
+		r.factsAgain(now)
+	}
+	if !q.busy && !now.Before(q.next) {
+		r.startFacts(ctx, snap, now)
+	}
+	if want := q.record(r.provider.Name, stored); want != nil && q.writable(snap, now) && !sameQuota(stored, want) {
 		r.publish(ctx, stored, want)
 	}
 	switch {
@@ -66,12 +70,23 @@ func (r *run) passQuota(ctx context.Context, snap *pool.Snapshot, now time.Time)
 	return q.next
 }
 
+// writable tells whether the record may be written now.
+func (q *quota) writable(snap *pool.Snapshot, now time.Time) bool {
+	return !q.writing && snap.Revision >= q.wrote && !now.Before(q.retry)
+}
+
 // startFacts asks the cloud for what launches are made from.
-func (r *run) startFacts(ctx context.Context, now time.Time) {
+//
+// Where they lack something that is configured or wanted, nothing that was
+// known before counts: it may have come.
+func (r *run) startFacts(ctx context.Context, snap *pool.Snapshot, now time.Time) {
 	q := &r.quota
+	if r.doubter != nil && (q.facts != nil && r.lacks(q.facts) || q.wants(snap.Quota(r.provider.Name))) {
+		r.doubter.Doubt()
+	}
 	q.busy, q.began, q.next = true, now, now.Add(r.factsPause())
 	booked := r.booked(func(t *track) bool { return t.node.State != pool.NodePending })
-	images, doubtful := maps.Clone(q.images), q.doubtful
+	images, doubtful, asked := maps.Clone(q.images), q.doubtful, snap.Revision
 	sure := images
 	if doubtful {
 		sure = nil
@@ -96,7 +111,7 @@ func (r *run) startFacts(ctx context.Context, now time.Time) {
 			r.calm("facts")
 			r.view.trouble = false
 			r.view.down, r.view.downAt = facts.Down, now
-			q.trouble, q.facts, q.at, q.images = "", &facts, now, images
+			q.trouble, q.facts, q.at, q.asked, q.images = "", &facts, now, asked, images
 			q.foreign = facts.Used.Sub(booked)
 			if q.loweredAt.Before(now) {
 				q.lowered = nil
@@ -258,21 +273,51 @@ func (q *quota) record(provider string, stored *pool.Quota) *pool.Quota {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	slices.Sort(want.Zones)
+	want.Asked = q.asked
 	if stored != nil {
-		want.Record = stored.Record
+		want.Record, want.Wanted = stored.Record, stored.Wanted
 	}
 	return want
 }
 
-// sameQuota tells whether two records say the same, whenever they were made.
+// wants tells whether the cloud was not asked yet as of the revision that is
+// wanted on record.
+func (q *quota) wants(stored *pool.Quota) bool { return stored != nil && stored.Wanted > q.asked }
+
+// lacks tells whether the cloud does not have all that labels and pools are
+// configured with.
+func (l *Launcher) lacks(f *cloud.Facts) bool {
+	q := pool.Quota{Flavors: f.Flavors}
+	for i := range l.provider.Pools {
+		p := &l.provider.Pools[i]
+		gone := func(az string) bool { return len(f.Zones) > 0 && !slices.Contains(f.Zones, az) }
+		if slices.ContainsFunc(p.AZs, gone) {
+			return true
+		}
+		for k := range p.Labels {
+			if _, ok := q.Flavor(&p.Labels[k]); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameQuota tells whether two records say the same, whenever they were made,
+// unless somebody wants to know when.
 func sameQuota(a, b *pool.Quota) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	sameLowered := a.Lowered == b.Lowered || a.Lowered != nil && b.Lowered != nil && *a.Lowered == *b.Lowered
-	return sameLowered && a.Limits == b.Limits && a.Foreign == b.Foreign && a.Trouble == b.Trouble &&
+	return !answers(a, b) && sameLimits(a.Lowered, b.Lowered) && a.Limits == b.Limits && a.Foreign == b.Foreign && a.Trouble == b.Trouble &&
 		slices.Equal(a.Flavors, b.Flavors) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Down, b.Down) && maps.Equal(a.CloudImages, b.CloudImages)
 }
+
+func sameLimits(a, b *pool.Limits) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// answers tells whether b is as new as somebody wants it who has read a, or
+// nearer to that.
+func answers(a, b *pool.Quota) bool { return a.Asked < a.Wanted && a.Asked < b.Asked }
 
 // publish writes the record. It is replaced whole, so a write that is lost is
 // made again from what is known then.

@@ -66,8 +66,8 @@ func (v *view) hold(now time.Time) {
 	v.held = held
 }
 
-// lacks notes whether a full list lacks most of what should be there.
-func (r *run) lacks(instances []cloud.Instance, began time.Time) {
+// miss notes whether a full list lacks most of what should be there.
+func (r *run) miss(instances []cloud.Instance, began time.Time) {
 	there := make(map[string]bool, len(instances))
 	for k := range instances {
 		there[instances[k].ID] = true

@@ -23,8 +23,13 @@ type Quota struct {
 	V        int    `json:"v"`
 	Provider string `json:"provider"`
 	// At is when the cloud was asked.
-	At     time.Time `json:"at"`
-	Limits Limits    `json:"limits"`
+	At time.Time `json:"at"`
+	// Asked is the revision of the records as of which the cloud was asked.
+	// Wanted is the one that the allocator wants it to be at least, before it
+	// fails what the cloud does not have: written by the allocator.
+	Asked  int64  `json:"asked,omitempty"`
+	Wanted int64  `json:"wanted,omitempty"`
+	Limits Limits `json:"limits"`
 	// Foreign is what is used in the project by others than us.
 	Foreign Resources `json:"foreign"`
 	// Lowered is a limit that a quota fault taught us; it holds until the

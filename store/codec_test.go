@@ -109,10 +109,11 @@ func TestGolden(t *testing.T) {
 		Leaks: []pool.Leak{{
 			Kind: "instance", ID: "i", Name: "n", Why: "w", Since: at, Created: &at, Goes: &at, ByHand: true, AgreedUntil: &at, AgreedBy: "me",
 		}},
-		Record: rec,
+		Vanished: []pool.Vanished{{Node: "n", InstanceID: "i", Since: at, AgreedUntil: &at, AgreedBy: "me"}},
+		Record:   rec,
 	})
 	goldenRecord(t, c.quotas, &pool.Quota{
-		V: 1, Provider: "p", At: at, Limits: limits, Foreign: pool.Resources{Cores: 1}, Lowered: &limits,
+		V: 1, Provider: "p", At: at, Asked: 7, Wanted: 6, Limits: limits, Foreign: pool.Resources{Cores: 1}, Lowered: &limits,
 		Flavors: []pool.Flavor{{ID: "f1", Name: "f", Cores: 2, RAMMiB: 4096, DiskGB: 40}}, Zones: []string{"az"},
 		CloudImages: map[string]string{"i": "x"}, Trouble: "t", Record: rec,
 	})

@@ -67,6 +67,9 @@ const (
 // back, and somebody waits for it.
 const refreshEvery = 12
 
+// Doubt has flavors and zones asked for anew by the next look at the facts.
+func (d *Driver) Doubt() { d.memory.forget(flavorsKey, zonesKey) }
+
 func (d *Driver) readFlavors(ctx context.Context, f *cloud.Facts) error {
 	known, err := remembered(ctx, &d.memory, flavorsKey, d.askFlavors)
 	f.Flavors = slices.Clone(known)

@@ -221,6 +221,10 @@ func TestFactsAreNotAskedTwice(t *testing.T) {
 	if f, z := asked(refreshEvery / 2); f != want || z != want {
 		t.Errorf("flavors were asked for %d times, zones %d, want %d, and no more then", f, z, want)
 	}
+	d.Doubt()
+	if f, z := asked(1); f != want+1 || z != want+1 {
+		t.Errorf("flavors were asked for %d times, zones %d, want %d: they are doubted", f, z, want+1)
+	}
 }
 
 // A poold that starts launches nothing before it knows the facts: each of them
