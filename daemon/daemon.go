@@ -51,8 +51,9 @@ type Daemon struct {
 	lookPause time.Duration
 	// clouds is the access to each provider that could be opened.
 	clouds map[string]*access
-	// duties are what this peer may do.
+	// duties are what this peer may do, spread which of them others should.
 	duties []duty
+	spread *spread
 	kv     kv.KV
 	store  *store.Store
 	// view is set once etcd was reached.
@@ -98,7 +99,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
-		lookPause: reloadPause,
+		lookPause: reloadPause, spread: newSpread(cfg.Name),
 	}
 	if cfg.Web.ImageURL != "" {
 		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)

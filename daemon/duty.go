@@ -80,6 +80,7 @@ func (d *Daemon) inSession(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return d.member(gctx, session, owned) })
+	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
 	for _, duty := range d.duties {
 		g.Go(func() error { return d.hold(gctx, session, duty, owned) })
 	}
@@ -93,15 +94,18 @@ func (d *Daemon) inSession(ctx context.Context) error {
 func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, owned *ownedKeys) error {
 	log := d.log.With(zap.String("duty", duty.key))
 	for {
-		ownership, err := d.store.Acquire(ctx, session, duty.key, d.name)
+		ownership, err := d.store.AcquireInTurn(ctx, session, duty.key, d.name, d.turn(duty.key))
 		if err != nil {
 			return err
 		}
 		log.Info("duty taken")
+		d.spread.took(duty.key)
 		if duty.limits == nil { // what a group is held for is shown itself
 			owned.add(duty.key)
 		}
-		err = d.perform(ctx, session, ownership, duty, owned)
+		performing, stop := d.untilOthers(ctx, duty.key)
+		err = d.perform(performing, session, ownership, duty, owned)
+		stop()
 		owned.remove(duty.key)
 		d.registry.drop(duty.key)
 		if ctx.Err() != nil {
@@ -110,13 +114,20 @@ func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, ow
 			}
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, pool.ErrNotOwner) {
+		handed := errors.Is(context.Cause(performing), errOthers)
+		switch {
+		case handed:
+			log.Info("duty handed over")
+		case errors.Is(err, pool.ErrNotOwner):
 			log.Warn("duty lost")
-		} else {
+		default:
 			log.Error("duty failed", zap.Error(err))
 		}
 		if err := insist(ctx, func() error { return ownership.Release(ctx) }); err != nil {
 			return err
+		}
+		if handed {
+			continue
 		}
 		if err := sleep.For(ctx, dutyPause); err != nil {
 			return err
@@ -169,6 +180,9 @@ func (d *Daemon) member(ctx context.Context, session *store.Session, owned *owne
 	}
 	for i := range d.cfg.Catalog.Images {
 		m.Images = append(m.Images, d.cfg.Catalog.Images[i].Name)
+	}
+	for _, duty := range d.duties {
+		m.Duties = append(m.Duties, duty.key)
 	}
 	for {
 		owns, changed := owned.watch()

@@ -27,6 +27,9 @@ type Member struct {
 	// Owns lists what the peer owns, as "allocator", "provider/NAME",
 	// "image/NAME" and "upload/NAME".
 	Owns []string `json:"owns,omitempty"`
+	// Duties lists what the peer is able to do, by the names of the owners'
+	// keys. Each peer works out from them which peer a duty belongs to.
+	Duties []string `json:"duties,omitempty"`
 
 	Record
 }

@@ -53,6 +53,8 @@ type Write struct {
 	Penalties   []Change[Penalty]
 	// Pauses are those of images.
 	Pauses []Change[Pause]
+	// Drains are those of peers.
+	Drains []Change[Drain]
 	// Freezes has at most one change: there is one freeze or none.
 	Freezes []Change[Freeze]
 	// Requests may only be removed: their values belong to their clients.
@@ -79,6 +81,7 @@ type Snapshot struct {
 	Healths     []*Health
 	Penalties   []*Penalty
 	Pauses      []*Pause
+	Drains      []*Drain
 	Members     []*Member
 	// Freeze is nil unless launching is frozen.
 	Freeze *Freeze
@@ -122,6 +125,16 @@ func (s *Snapshot) Penalty(group string) *Penalty {
 	for _, p := range s.Penalties {
 		if p.Group == group {
 			return p
+		}
+	}
+	return nil
+}
+
+// Drain returns the drain of a peer, or nil.
+func (s *Snapshot) Drain(peer string) *Drain {
+	for _, d := range s.Drains {
+		if d.Peer == peer {
+			return d
 		}
 	}
 	return nil

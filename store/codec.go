@@ -51,6 +51,7 @@ type codec struct {
 	penalties   kind[pool.Penalty]
 	freezes     kind[pool.Freeze]
 	pauses      kind[pool.Pause]
+	drains      kind[pool.Drain]
 }
 
 func newCodec() codec {
@@ -114,6 +115,11 @@ func newCodec() codec {
 			name: "freeze", known: fieldsOf[pool.Freeze](),
 			key:  func(k keys, _ *pool.Freeze) string { return k.freeze() },
 			meta: func(f *pool.Freeze) (*pool.Record, *int) { return &f.Record, &f.V },
+		},
+		drains: kind[pool.Drain]{
+			name: "drain", known: fieldsOf[pool.Drain](),
+			key:  func(k keys, d *pool.Drain) string { return k.drain(d.Peer) },
+			meta: func(d *pool.Drain) (*pool.Record, *int) { return &d.Record, &d.V },
 		},
 		pauses: kind[pool.Pause]{
 			name: "pause", known: fieldsOf[pool.Pause](),

@@ -98,6 +98,7 @@ func TestGolden(t *testing.T) {
 		Attempts: 1, Error: "e", Withdrawn: "by me", Failing: "f",
 		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})
+	goldenRecord(t, c.drains, &pool.Drain{V: 1, Peer: "p", By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.pauses, &pool.Pause{V: 1, Image: "i", By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.commands, &pool.Command{
 		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", Leaks: []string{"instance/i"}, By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",
@@ -124,7 +125,7 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.members, &pool.Member{
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
 		Labels: []string{"noble"}, Images: []string{"i"}, Uploads: map[string][]string{"p": {"i"}},
-		Owns: []string{"provider/p"}, Record: rec,
+		Owns: []string{"provider/p"}, Duties: []string{"allocator"}, Record: rec,
 	})
 }
 

@@ -35,7 +35,7 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 			return strings.HasPrefix(key, nodes)
 		case familyRequest, familyAllocation:
 			return false
-		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyPenalty, familyFreeze, familyPause,
+		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyPenalty, familyFreeze, familyPause, familyDrain,
 			familyOther:
 		}
 		return true

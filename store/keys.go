@@ -28,6 +28,7 @@ const (
 	familyPenalty
 	familyFreeze
 	familyPause
+	familyDrain
 	familyOther
 )
 
@@ -86,6 +87,8 @@ func (k keys) health(provider string) string { return k.join("health", provider)
 func (k keys) penalty(group string) string   { return k.join("penalty", group) }
 
 func (k keys) freeze() string { return k.prefix + "freeze" }
+
+func (k keys) drain(peer string) string { return k.join("drains", peer) }
 
 func (k keys) member(name string) string { return k.join("members", name) }
 
@@ -146,6 +149,8 @@ func named(folder string) family {
 		return familyMember
 	case "penalty":
 		return familyPenalty
+	case "drains":
+		return familyDrain
 	}
 	return familyNone
 }

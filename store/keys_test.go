@@ -26,6 +26,7 @@ func TestKeys(t *testing.T) {
 		{k.build("i", "b"), place{familyBuild, "i", "b", ""}},
 		{k.upload("i", "b", "p"), place{familyUpload, "i", "b", "p"}},
 		{k.pause("i/j"), place{familyPause, "i/j", "", ""}},
+		{k.drain("i/j"), place{familyDrain, "i/j", "", ""}},
 		{"/poold/v1/images/i/other/b", place{}},
 		{k.command("c"), place{familyCommand, "c", "", ""}},
 		{k.quota("p"), place{familyQuota, "p", "", ""}},
@@ -64,6 +65,7 @@ func FuzzNames(f *testing.F) {
 			k.node(a, pool.NodeID(b)): {familyNode, a, b, ""},
 			k.build(a, b):             {familyBuild, a, b, ""},
 			k.pause(a):                {familyPause, a, "", ""},
+			k.drain(a):                {familyDrain, a, "", ""},
 			k.upload(a, b, c):         {familyUpload, a, b, c},
 			k.command(a):              {familyCommand, a, "", ""},
 			k.quota(a):                {familyQuota, a, "", ""},
@@ -95,7 +97,7 @@ func FuzzParse(f *testing.F) {
 			familyUpload: k.upload(p.a, p.b, p.c), familyCommand: k.command(p.a),
 			familyQuota: k.quota(p.a), familyMember: k.member(p.a),
 			familyHealth:  k.health(p.a),
-			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(), familyPause: k.pause(p.a),
+			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(), familyPause: k.pause(p.a), familyDrain: k.drain(p.a),
 		}[p.family]
 		if made != key {
 			t.Errorf("%q is read as %+v, which makes %q", key, p, made)

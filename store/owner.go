@@ -38,9 +38,20 @@ type Ownership struct {
 // owner. It watches and does not poll. It gives up when ctx ends or the session
 // is over ([pool.ErrNotOwner]).
 func (s *Store) Acquire(ctx context.Context, session *Session, name, peer string) (*Ownership, error) {
+	return s.AcquireInTurn(ctx, session, name, peer, func(context.Context) error { return nil })
+}
+
+// AcquireInTurn is Acquire that waits for its turn before it tries to take what
+// may be free.
+func (s *Store) AcquireInTurn(
+	ctx context.Context, session *Session, name, peer string, turn func(context.Context) error,
+) (*Ownership, error) {
 	ctx, cancel := session.context(ctx)
 	defer cancel()
 	for {
+		if err := turn(ctx); err != nil {
+			return nil, fmt.Errorf("acquire %s: %w", name, err)
+		}
 		own, err := s.TryAcquire(ctx, session, name, peer)
 		if err == nil || ctx.Err() == nil && !errors.Is(err, pool.ErrConflict) && !errors.Is(err, pool.ErrUnavailable) {
 			return own, err

@@ -64,6 +64,7 @@ type tables struct {
 	penalties   table[pool.Penalty]
 	freezes     table[pool.Freeze]
 	pauses      table[pool.Pause]
+	drains      table[pool.Drain]
 	// unreadable says why a record cannot be read, by key.
 	unreadable map[string]error
 }
@@ -110,6 +111,8 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error { //nolint:cyclop /
 		return decodeInto(s, &t.freezes, s.codec.freezes, p, it)
 	case familyPause:
 		return decodeInto(s, &t.pauses, s.codec.pauses, p, it)
+	case familyDrain:
+		return decodeInto(s, &t.drains, s.codec.drains, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
@@ -160,6 +163,8 @@ func (t *tables) remove(s *Store, key string) { //nolint:cyclop // a case for ea
 		t.freezes.set(key, nil)
 	case familyPause:
 		t.pauses.set(key, nil)
+	case familyDrain:
+		t.drains.set(key, nil)
 	case familyNone, familyOther:
 	}
 }
@@ -171,6 +176,7 @@ func (t *tables) snapshot(revision int64) *pool.Snapshot {
 		Builds: t.builds.list(), Uploads: t.uploads.list(), Commands: t.commands.list(),
 		Quotas: t.quotas.list(), Healths: t.healths.list(), Penalties: t.penalties.list(), Members: t.members.list(),
 		Pauses:     t.pauses.list(),
+		Drains:     t.drains.list(),
 		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
 	}
 	if f := t.freezes.list(); len(f) > 0 {

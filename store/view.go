@@ -72,6 +72,14 @@ func (v *View) Snapshot() *pool.Snapshot {
 // the subscription. The channel is never closed.
 func (v *View) Subscribe() (changed <-chan struct{}, cancel func()) { return v.subscribe(nil) }
 
+// SubscribePeers is Subscribe for the changes of members and drains only.
+func (v *View) SubscribePeers() (changed <-chan struct{}, cancel func()) {
+	return v.subscribe(func(key string) bool {
+		family := v.store.keys.parse(key).family
+		return family == familyMember || family == familyDrain
+	})
+}
+
 // subscribe is Subscribe for the changes of some keys only.
 func (v *View) subscribe(about func(key string) bool) (changed <-chan struct{}, cancel func()) {
 	wake := make(chan struct{}, 1)

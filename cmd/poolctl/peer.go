@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +14,7 @@ import (
 )
 
 func peer(e *env) *cobra.Command {
-	return noun("peer", "Peers: list", peerList(e))
+	return noun("peer", "Peers: list, drain, undrain", peerList(e), peerDrain(e), peerUndrain(e))
 }
 
 func peerList(e *env) *cobra.Command {
@@ -31,7 +35,77 @@ func peerList(e *env) *cobra.Command {
 					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
 				},
 			}.print(cmd.OutOrStdout(), e.output, s.Members)
-			return errors.Join(err, e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
+			return errors.Join(err, e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
 		},
 	}
+}
+
+// noteDrains says below a table which peers are drained. Other formats are for
+// programs.
+func (e *env) noteDrains(w io.Writer, s *pool.Snapshot) error {
+	if e.output != formatTable && e.output != formatWide {
+		return nil
+	}
+	for _, d := range s.Drains {
+		why := ""
+		if d.Reason != "" {
+			why = ": " + d.Reason
+		}
+		if _, err := fmt.Fprintf(w, "\n%s is drained by %s%s (%s ago)\n", d.Peer, d.By, why, ago(e.now(), d.At)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func peerDrain(e *env) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "drain PEER... [--reason TEXT]",
+		Short: "Have peers hand their duties over to others and take none, until undrain",
+		Args:  some(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, "peer", args, func(name string) error {
+				return e.drain(cmd.Context(), name, &pool.Drain{
+					V: pool.RecordVersion, Peer: name, By: who(), Reason: reason, At: e.now().UTC(),
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever wonders")
+	return cmd
+}
+
+func peerUndrain(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "undrain PEER...", Short: "Let peers take duties again", Args: some(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, "peer", args, func(name string) error { return e.drain(cmd.Context(), name, nil) })
+		},
+	}
+}
+
+// drain drains a peer as wanted, or ends that if nothing is. It is a state and
+// no command: the peer need not run for it to hold.
+func (e *env) drain(ctx context.Context, name string, wanted *pool.Drain) error {
+	return e.open(ctx, func(at *conn) error {
+		s, err := at.Read(ctx)
+		if err != nil {
+			return err
+		}
+		is := s.Drain(name)
+		var change pool.Change[pool.Drain]
+		switch {
+		case is == nil && !slices.ContainsFunc(s.Members, func(m *pool.Member) bool { return m.Name == name }):
+			return fmt.Errorf("no such peer runs: %w", pool.ErrNotFound)
+		case (is == nil) == (wanted == nil):
+			return nil // as it is wanted
+		case wanted == nil:
+			change = pool.Remove(is)
+		default:
+			change = pool.Create(wanted)
+		}
+		_, err = at.Apply(ctx, nil, pool.Write{By: pool.Operator, Drains: []pool.Change[pool.Drain]{change}})
+		return err
+	})
 }

@@ -17,7 +17,9 @@ import (
 type Site struct {
 	tb     testing.TB
 	dir    string
+	base   string // what the configurations of all peers begin with
 	config string
+	name   string
 	runs   int
 
 	Etcd, Clouds *Demo
@@ -35,20 +37,31 @@ func NewSite(tb testing.TB, poold, root string) *Site {
 	s.Clouds = Start(tb, poold, s.dir, "clouds", "--only", "clouds")
 	port := proc.FreePorts(tb, 1)[0]
 	s.Web = proc.Loopback(port)
-	s.config = s.copy(filepath.Join(root, "nodepool.yaml"), fmt.Sprintf(
-		"\netcd:\n  endpoints: [%q]\n  lease-ttl: 3s\nwebapp:\n  port: %d\n  listen_address: 127.0.0.1\n", s.Etcd.Etcd, port))
-	s.copy(filepath.Join(root, "deploy", "demo", "make-image"), "")
+	s.base = s.copy(filepath.Join(root, "nodepool.yaml"), "base.yaml", fmt.Sprintf(
+		"\netcd:\n  endpoints: [%q]\n  lease-ttl: 3s\nwebapp:\n  listen_address: 127.0.0.1\n", s.Etcd.Etcd))
+	s.config = s.copy(s.base, "nodepool.yaml", fmt.Sprintf("  port: %d\n", port))
+	s.copy(filepath.Join(root, "deploy", "demo", "make-image"), "make-image", "")
 	return s
 }
 
-// copy copies a file into the site, with more at its end.
-func (s *Site) copy(name, more string) string {
+// Beside is the same site with another peer, which has a name and no images.
+func (s *Site) Beside(name string) *Site {
+	s.tb.Helper()
+	port := proc.FreePorts(s.tb, 1)[0]
+	other := *s
+	other.Web, other.name = proc.Loopback(port), name
+	other.config = s.copy(s.base, name+".yaml", fmt.Sprintf("  port: %d\nname: %s\nroles: [allocator, launcher]\n", port, name))
+	return &other
+}
+
+// copy copies a file into the site under a name, with more at its end.
+func (s *Site) copy(name, as, more string) string {
 	s.tb.Helper()
 	text, err := os.ReadFile(name)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	to := filepath.Join(s.dir, filepath.Base(name))
+	to := filepath.Join(s.dir, as)
 	if err := os.WriteFile(to, append(text, more...), 0o700); err != nil { //nolint:gosec // a script among them
 		s.tb.Fatal(err)
 	}
@@ -63,7 +76,7 @@ func (s *Site) Run(poold string, env ...string) *proc.Process {
 	cmd := exec.Command(poold, "-c", s.config) //nolint:noctx,gosec // proc ends it
 	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.Clouds.CloudsFile, "NODEPOOL_DEMO_DIR="+s.dir)
 	cmd.Env = append(cmd.Env, env...)
-	return proc.Start(s.tb, s.dir, fmt.Sprintf("poold-%d", s.runs), cmd)
+	return proc.Start(s.tb, s.dir, fmt.Sprintf("poold%s-%d", s.name, s.runs), cmd)
 }
 
 // AwaitReady waits until the peer says that it can do its work.

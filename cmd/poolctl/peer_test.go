@@ -1,0 +1,55 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poold/pool"
+	"poold/store"
+)
+
+// A drain is a state that holds whether or not the peer runs; one that nobody
+// knows cannot be drained.
+func TestPeerDrain(t *testing.T) {
+	name, db, records := prefix(t)
+	session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		line, drained string
+		code          int
+	}{
+		{"peer drain one --reason upgrade", "upgrade", 0},
+		{"peer drain one --reason again", "upgrade", 0},
+		{"peer drain two", "upgrade", exitNotFound},
+		{"peer undrain one", "", 0},
+		{"peer undrain one", "", 0},
+	} {
+		_, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
+		if code := codeOf(err); code != c.code {
+			t.Errorf("%s: exit code %d, %v", c.line, code, err)
+		}
+		s, err := records.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := s.Drain("one")
+		if (d != nil) != (c.drained != "") || d != nil && (d.Reason != c.drained || d.By != who() || !d.At.Equal(noon)) {
+			t.Errorf("after %s the drain is %+v, want %q", c.line, d, c.drained)
+		}
+	}
+}
+
+func codeOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	return exitCode(err)
+}
