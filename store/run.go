@@ -114,24 +114,47 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// instant is a moment on two clocks: the one of Go, which stands still while
-// the machine is suspended, and the one since boot, which does not.
+// instant is a moment: by the clock of Go, which stands still while the machine
+// is suspended, and how long it had been suspended by then.
 type instant struct {
-	wall time.Time
-	boot time.Duration
+	wall      time.Time
+	suspended time.Duration
 }
 
-func now() instant {
-	i := instant{wall: time.Now()}
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) == nil {
-		i.boot = time.Duration(ts.Nano())
-	}
-	return i
-}
+func now() instant { return instant{time.Now(), suspended()} }
 
-// elapsed is how much time has passed since i: the most that either clock says.
+// elapsed is how much time has passed since i, suspension included. What is
+// less than the clocks can be read apart is none: in a bubble of
+// testing/synctest no real time gets in.
 func (i instant) elapsed() time.Duration {
 	n := now()
-	return max(n.wall.Sub(i.wall), n.boot-i.boot)
+	slept := n.suspended - i.suspended
+	if slept < 2*readTime {
+		slept = 0
+	}
+	return n.wall.Sub(i.wall) + slept
+}
+
+// readTime is how far apart two clocks are read at most.
+const readTime = time.Millisecond
+
+// suspended is how long the machine has been suspended since it was started: by
+// how much the clock since boot, which goes on then, is ahead of the one that
+// does not.
+func suspended() time.Duration {
+	for {
+		before := clock(unix.CLOCK_MONOTONIC)
+		boot := clock(unix.CLOCK_BOOTTIME)
+		if clock(unix.CLOCK_MONOTONIC)-before < readTime { // not held up in between
+			return boot - before
+		}
+	}
+}
+
+func clock(id int32) time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(id, &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
