@@ -49,7 +49,10 @@ func (d *decider) failingAlike() (pool.Kind, time.Time) {
 	var last *pool.Node
 	var newest time.Time
 	for _, n := range d.snap.Nodes {
-		if at := failedAt(n); launchFailed(n) && ourFault(n.Failure) && at.After(newest) {
+		if !launchFailed(n) || !ourFault(n.Failure) {
+			continue
+		}
+		if at := failedAt(n); at.After(newest) {
 			last, newest = n, at
 		}
 	}
