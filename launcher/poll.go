@@ -26,8 +26,10 @@ const (
 	lateShare  = 16
 	bootsShare = 10
 	crowdMax   = 4
-	// listShare is the part of the time that lists may take.
-	listShare = 4
+	// listShare is the part of the time that lists may take, and listShareMax
+	// the longest pause for that: a list that hung once says little of the next.
+	listShare    = 4
+	listShareMax = time.Minute
 	// Something that is paceLate late is looked for every paceSlow only.
 	paceLate = 2 * time.Minute
 	paceSlow = 30 * time.Second
@@ -116,7 +118,7 @@ func (v *view) share() time.Time {
 	if v.crowded {
 		pause = busyShare * v.provider.Rate
 	}
-	return ls.last.Add(max(pause, listShare*ls.took))
+	return ls.last.Add(max(pause, min(listShare*ls.took, listShareMax)))
 }
 
 // slowPoll is when to list though nothing is awaited; the first list is due
