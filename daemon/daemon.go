@@ -192,6 +192,10 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })
+	g.Go(func() error {
+		giveBack(ctx)
+		return nil
+	})
 	g.Go(func() error { return d.serveWeb(ctx, listener) })
 	g.Go(func() error {
 		watchdog(ctx, d.log, func() bool { return ctx.Err() == nil })
