@@ -152,10 +152,15 @@ func (w *site) count(state pool.NodeState) int {
 	return n
 }
 
+// filling is how long it may take until a thousand nodes are in a state, on a
+// machine that has other things to do.
+const filling = 2 * time.Minute
+
 // awaitNodes waits until at least n nodes are in a state.
 func (w *site) awaitNodes(state pool.NodeState, n int) {
 	w.t.Helper()
-	proc.Await(quiet{w.t}, fmt.Sprintf("%d nodes are %s", n, state), 5*time.Minute, func() (string, bool) {
+	limit := filling * time.Duration(1+n/1000)
+	proc.Await(quiet{w.t}, fmt.Sprintf("%d nodes are %s", n, state), limit, func() (string, bool) {
 		have := w.count(state)
 		return strconv.Itoa(have), have >= n
 	}, w.poold, w.cloud.Process, w.etcd.Process)
