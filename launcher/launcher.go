@@ -25,7 +25,8 @@ type Store interface {
 	// Apply writes as the owner of the provider and returns the revision it
 	// made. Its errors are those of package pool.
 	Apply(ctx context.Context, w pool.Write) (int64, error)
-	// Read returns everything, read linearizably.
+	// Read returns the nodes of the provider and what its sweeps found, and
+	// perhaps more, read linearizably.
 	Read(ctx context.Context) (*pool.Snapshot, error)
 }
 

@@ -33,8 +33,8 @@ type sweep struct {
 	told time.Time
 }
 
-// findings are what is ours in the cloud, and all records as they were after
-// that was listed.
+// findings are what is ours in the cloud, and the records of the provider as
+// they were after that was listed.
 type findings struct {
 	listing   cloud.Listing
 	resources []cloud.Resource

@@ -11,11 +11,13 @@ import (
 // and writes that count only while it is the owner. It is safe for concurrent
 // use.
 type Owned struct {
-	store   *Store
-	view    *View
-	own     *Ownership
-	changed <-chan struct{}
-	cancel  func()
+	store *Store
+	view  *View
+	own   *Ownership
+	// provider is what Read is limited to, "" for nothing.
+	provider string
+	changed  <-chan struct{}
+	cancel   func()
 }
 
 // Owned returns a handle of what own permits. Close it.
@@ -25,8 +27,8 @@ func (s *Store) Owned(view *View, own *Ownership) *Owned {
 }
 
 // OwnedProvider is Owned for who launches and deletes in a provider: Changed
-// does not tell of the nodes of others, nor of requests and their answers. In
-// a large system nearly all changes are of those.
+// does not tell of the nodes of others, nor of requests and their answers, and
+// Read does not read them. In a large system nearly all records are of those.
 func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owned {
 	nodes := s.keys.nodes(provider)
 	changed, cancel := view.subscribe(func(key string) bool {
@@ -40,7 +42,7 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 		}
 		return true
 	})
-	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
+	return &Owned{store: s, view: view, own: own, provider: provider, changed: changed, cancel: cancel}
 }
 
 // OwnedUploads is Owned for who moves images: Changed tells of builds, uploads and
@@ -65,8 +67,13 @@ func (o *Owned) Apply(ctx context.Context, w pool.Write) (int64, error) {
 	return o.store.Apply(ctx, o.own, w)
 }
 
-// Read returns all records, linearizably.
-func (o *Owned) Read(ctx context.Context) (*pool.Snapshot, error) { return o.store.Read(ctx) }
+// Read returns all records, linearizably, or those of [Store.ReadProvider].
+func (o *Owned) Read(ctx context.Context) (*pool.Snapshot, error) {
+	if o.provider != "" {
+		return o.store.ReadProvider(ctx, o.provider)
+	}
+	return o.store.Read(ctx)
+}
 
 // Close ends the subscription, not the ownership.
 func (o *Owned) Close() { o.cancel() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -80,17 +81,35 @@ func (s *Store) readInstallation(ctx context.Context) (string, error) {
 
 // Read returns all records, linearizably: nothing that was written before the
 // call is missing.
-func (s *Store) Read(ctx context.Context) (*pool.Snapshot, error) {
-	items, revision, err := s.kv.List(ctx, s.keys.prefix)
-	if err != nil {
-		return nil, fmt.Errorf("read all records: %w", translate(err))
-	}
-	s.saw(revision)
+func (s *Store) Read(ctx context.Context) (*pool.Snapshot, error) { return s.read(ctx, s.keys.prefix) }
+
+// ReadProvider is Read for the nodes of one provider and what its sweeps
+// found. In a large system each provider has a small part of all nodes.
+func (s *Store) ReadProvider(ctx context.Context, provider string) (*pool.Snapshot, error) {
+	return s.read(ctx, s.keys.nodes(provider), s.keys.health(provider))
+}
+
+// read reads what is at, or below, some keys, one after the other; the revision
+// is that of the first.
+func (s *Store) read(ctx context.Context, from ...string) (*pool.Snapshot, error) {
 	var t tables
-	for _, it := range items {
-		_ = t.put(s, it) // what cannot be read is in Unreadable
+	var first int64
+	for _, key := range from {
+		items, revision, err := s.kv.List(ctx, key)
+		if err != nil {
+			return nil, fmt.Errorf("read records: %w", translate(err))
+		}
+		s.saw(revision)
+		if first == 0 {
+			first = revision
+		}
+		for _, it := range items {
+			if strings.HasSuffix(key, "/") || it.Key == key {
+				_ = t.put(s, it) // what cannot be read is in Unreadable
+			}
+		}
 	}
-	return t.snapshot(revision), nil
+	return t.snapshot(first), nil
 }
 
 // saw remembers a revision that a reply told.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -366,6 +367,7 @@ func TestOwnedProviderHearsOfItsOwn(t *testing.T) {
 			{"its node", func() { r.apply(t, create(pending("a"))) }, true},
 			{"another's node", func() { r.apply(t, create(foreign("f"))) }, false},
 			{"a request", func() { r.ask(t, `{"v":1}`) }, false},
+			{"an answer", func() { r.raw(t, kv.Put(r.keys.allocation("c", "r"), []byte(`{"v":1,"client":"c","id":"r"}`))) }, false},
 			{"its quota", func() { r.raw(t, kv.Put(r.keys.quota("p"), []byte(`{"v":1,"provider":"p"}`))) }, true},
 			{"a command", func() { r.raw(t, kv.Put(r.keys.command("c"), []byte(`{"v":1}`))) }, true},
 			{"its node among others", func() { r.apply(t, create(foreign("g"), pending("b"))) }, true},
@@ -411,6 +413,35 @@ func TestOwnedUploadsHearsOfImages(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever owns a provider reads its nodes and what its sweeps found, up to the
+// last write, and nothing of the others; what of it cannot be read is told.
+func TestOwnedProviderReadsItsOwn(t *testing.T) {
+	r := newRig(t)
+	o := r.OwnedProvider(r.View(), r.own, "p")
+	defer o.Close()
+	foreign := pending("f")
+	foreign.Provider = "p2"
+	r.apply(t, create(pending("a"), foreign, pending("b")))
+	r.ask(t, `{"v":1}`)
+	r.raw(t, kv.Put(r.keys.health("p"), []byte(`{"v":1,"provider":"p"}`)))
+	r.raw(t, kv.Put(r.keys.health("p2"), []byte(`{"v":1,"provider":"p2"}`)))
+	r.raw(t, kv.Put(r.keys.node("p2", "x"), []byte(`broken`)))
+	r.raw(t, kv.Put(r.keys.health("p3"), []byte(`broken`)))
+	for _, broken := range []string{"", r.keys.node("p", "x")} {
+		if broken != "" {
+			r.raw(t, kv.Put(broken, []byte(`broken`)))
+		}
+		s, err := o.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Nodes) != 2 || s.Nodes[0].ID != "a" || s.Nodes[1].ID != "b" || len(s.Requests) != 0 ||
+			len(s.Healths) != 1 || s.Health("p") == nil || s.Revision == 0 || strings.Join(s.Unreadable, "") != broken {
+			t.Errorf("read %+v", s)
+		}
+	}
 }
 
 func TestOwnedHandle(t *testing.T) {
