@@ -22,8 +22,9 @@ import (
 // echo is the least that an answer over etcd can take: requests are keys, and
 // whoever hears of one in a watch writes the answer, with no thought, no
 // comparison, and of the size that answers have. It returns how long each of n
-// took, width at a time.
-func (w *site) echo(n, width int) times {
+// took, width at a time, with pauses in between as those who are compared with
+// it have them: what idles wakes up more slowly.
+func (w *site) echo(n, width int, pause time.Duration) times {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
@@ -77,6 +78,7 @@ func (w *site) echo(n, width int) times {
 					return
 				}
 				all[i] = (<-ch).Sub(began)
+				time.Sleep(upTo(pause))
 			}
 		})
 	}

@@ -28,9 +28,12 @@ func patience(tb testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
+// upTo is a random time; up to nothing it is none.
+func upTo(most time.Duration) time.Duration { return rand.N(most + 1) }
+
 // Requests for which ready nodes are there.
 func TestWarm(t *testing.T) {
-	const ready = 150
+	const ready, pause = 150, 50 * time.Millisecond
 	w := newSite(t, setup{regions: []region{plain(2 * time.Second)}, minReady: ready})
 	w.awaitNodes(pool.NodeReady, ready)
 	a := w.newAsker()
@@ -38,9 +41,9 @@ func TestWarm(t *testing.T) {
 	ctx := patience(t, 2*time.Minute)
 	for i := range jobs {
 		jobs[i] = a.inFlight(ctx, 1, 1, one)[0]
-		time.Sleep(rand.N(50 * time.Millisecond))
+		time.Sleep(upTo(pause))
 	}
-	took, floor := latencies(jobs), w.echo(300, 1)
+	took, floor := latencies(jobs), w.echo(300, 1, pause)
 	add(t, row{
 		measured: "warm request to answer, one at a time, p50 / p99", value: quantiles(took), goal: "3 ms / 20 ms",
 		nodepool: "570 ms / 1.0 s", floor: "echo over etcd " + quantiles(floor), ratio: ratio(took.at(0.5), floor.at(0.5)),
@@ -64,7 +67,7 @@ func TestBurst(t *testing.T) {
 
 func (w *site) burst(a *asker, n int, peer, goal string) {
 	w.t.Helper()
-	took, floor := latencies(a.burst(patience(w.t, time.Minute), n)), w.echo(n, n)
+	took, floor := latencies(a.burst(patience(w.t, time.Minute), n)), w.echo(n, n, 0)
 	add(w.t, row{
 		measured: fmt.Sprintf("warm requests in a burst of %d, p50 / p99", n), value: quantiles(took), goal: goal,
 		nodepool: peer, floor: "echo over etcd " + quantiles(floor), ratio: ratio(took.at(0.99), floor.at(0.99)),
