@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type fakeCloud struct {
 	stays    map[string]int
 	ports    map[string][]string
 	unforced bool
+	// zone is where instances are, "az1" if it is empty.
+	zone string
 	// latency is how long a create takes to be answered.
 	latency time.Duration
 }
@@ -136,7 +139,7 @@ func (c *fakeCloud) make(name string, mark cloud.Mark) *fakeInstance {
 	c.serial++
 	i := &fakeInstance{active: time.Now().Add(c.boot)}
 	i.ID, i.Name, i.Mark, i.Created = fmt.Sprintf("id-%04d", c.serial), name, mark, time.Now()
-	i.AZ, i.HostID = "az1", "host1"
+	i.AZ, i.HostID = cmp.Or(c.zone, "az1"), "host1"
 	i.Addresses = []pool.Address{{IP: "10.0.0.1", Version: 4}}
 	c.instances = append(c.instances, i)
 	return i

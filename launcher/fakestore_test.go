@@ -238,6 +238,15 @@ func (s *fakeStore) freeze(f *pool.Freeze) {
 	s.tell()
 }
 
+// forget removes the record of a dead node.
+func (s *fakeStore) forget(id pool.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	delete(s.nodes, id)
+	s.tell()
+}
+
 // written is how many writes there were.
 func (s *fakeStore) written() int {
 	s.mu.Lock()
