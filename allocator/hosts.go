@@ -60,14 +60,14 @@ func (o *slot) equipStatic() {
 
 // occupy notes the slot of a node. It is taken wherever in the configuration
 // the host is by now.
-func (d *decider) occupy(n *pool.Node, leaving bool) {
+func (d *decider) occupy(n *pool.Node) {
 	h := d.hosts[n.AZ]
 	if n.Slot == nil || h == nil {
 		return
 	}
 	h.used++
 	h.taken[*n.Slot] = true
-	if leaving {
+	if leaving(n) {
 		h.leaving++
 	}
 }
@@ -294,7 +294,7 @@ func (p *place) lacks(c *claim) []int {
 
 // evict returns the idle nodes that have to go so that a claim finds seats once
 // they and all that is leaving are gone, and books the seats.
-func (d *decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
+func (*decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
 	s := p.cand.slice
 	idle := map[*host][]*pool.Node{}
 	for _, n := range s.idle() {

@@ -353,9 +353,14 @@ func (d *decider) indexNodes() {
 	}
 }
 
+// leaving tells whether a node is on its way out.
+func leaving(n *pool.Node) bool {
+	return n.State == pool.NodeUsed || n.State == pool.NodeFailed || n.State == pool.NodeDeleting
+}
+
 func (d *decider) book(n *pool.Node, s *slice) {
-	leaving := n.State == pool.NodeUsed || n.State == pool.NodeFailed || n.State == pool.NodeDeleting
-	d.occupy(n, leaving)
+	leaving := leaving(n)
+	d.occupy(n)
 	if p := d.providers[n.Provider]; p != nil {
 		p.book(n.Resources)
 		if leaving {

@@ -12,14 +12,17 @@ import (
 )
 
 func (c *checker) checkProvider(p *provider) {
-	switch {
-	case p.driver.v == pool.DriverStatic:
+	switch p.driver.v {
+	case pool.DriverStatic:
 		c.checkStatic(p)
-		return
-	case p.driver.v != pool.DriverOpenStack:
+	case pool.DriverOpenStack:
+		c.checkOpenStack(p)
+	default:
 		c.notef(p.at, "the provider is set aside: poold has no driver %q", p.driver.v)
-		return
 	}
+}
+
+func (c *checker) checkOpenStack(p *provider) {
 	if p.imageNameFormat.set {
 		c.checkFormat(p.imageNameFormat)
 	}

@@ -32,6 +32,13 @@ func (c *checker) checkHost(h *host) {
 			c.missing(l, "label", c.labelNames())
 		}
 	}
+	c.checkHostKeys(h)
+	if h.slots.set && h.slots.v == 0 {
+		c.notef(h.slots.at, "the host lends nothing")
+	}
+}
+
+func (c *checker) checkHostKeys(h *host) {
 	for _, k := range h.hostKeys.v {
 		if !isPublicKey(bareKey(k.v)) {
 			c.notef(k.at, "is not a host key as ssh-keyscan prints it, without the name of the host: none will be equal to it")
@@ -39,9 +46,6 @@ func (c *checker) checkHost(h *host) {
 	}
 	if len(h.hostKeys.v) > 0 && h.connectionType.v != "ssh" && h.connectionType.v != "network_cli" {
 		c.notef(h.hostKeys.at, "is not compared with anything: host keys are read for ssh and network_cli")
-	}
-	if h.slots.set && h.slots.v == 0 {
-		c.notef(h.slots.at, "the host lends nothing")
 	}
 }
 

@@ -264,6 +264,21 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestStaticExample checks the documented example of hosts.
+func TestStaticExample(t *testing.T) {
+	c, notes, err := config.Parse(input(t, "../docs/examples/static.yaml"))
+	if err != nil || len(notes) > 0 {
+		t.Fatalf("got %v, notes %v", err, notes)
+	}
+	slots := 0
+	for _, h := range c.Catalog.Providers[0].Pools[0].Hosts {
+		slots += h.Slots
+	}
+	if slots != 6 {
+		t.Errorf("the hosts have %d slots, want 6", slots)
+	}
+}
+
 // FuzzParse checks that no file makes Parse panic, that errors have positions,
 // and that what has no errors is fit for use.
 func FuzzParse(f *testing.F) {

@@ -123,15 +123,21 @@ func (t *table[T]) section() *section {
 	return s
 }
 
+// of is the table of a mapping of whichever kind.
+func (t *table[T]) of(pairs []pair) *table[T] {
+	if t.other != nil && t.other.is(pairs) {
+		return &t.other.table
+	}
+	return t
+}
+
 // decode fills a T with the keys of a mapping.
 func (t *table[T]) decode(w *walker, it item, into *T) {
 	pairs, ok := w.pairs(it)
 	if !ok {
 		return
 	}
-	if t.other != nil && t.other.is(pairs) {
-		t = &t.other.table
-	}
+	t = t.of(pairs)
 	fields := t.fields
 	if t.aside != nil && t.aside(pairs) {
 		fields, pairs = setAside(fields, pairs)

@@ -32,7 +32,8 @@ func (r *run) startProof(ctx context.Context, t *track, now time.Time) {
 		if r.prover != nil {
 			r.prove(ctx, inst, now, &got)
 		}
-		kind, reason := cloud.KindOf(got.err), ""
+		kind := cloud.KindOf(got.err)
+		var reason string
 		switch {
 		case kind == cloud.Capacity, kind == cloud.NotFound:
 			reason = got.err.Error()

@@ -310,7 +310,12 @@ func sameQuota(a, b *pool.Quota) bool {
 		return a == b
 	}
 	return !answers(a, b) && sameLimits(a.Lowered, b.Lowered) && a.Limits == b.Limits && a.Foreign == b.Foreign && a.Trouble == b.Trouble &&
-		slices.Equal(a.Flavors, b.Flavors) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Down, b.Down) && maps.Equal(a.CloudImages, b.CloudImages)
+		samePlaces(a, b)
+}
+
+// samePlaces tells whether what launches are made from is the same.
+func samePlaces(a, b *pool.Quota) bool {
+	return slices.Equal(a.Flavors, b.Flavors) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Down, b.Down) && maps.Equal(a.CloudImages, b.CloudImages)
 }
 
 func sameLimits(a, b *pool.Limits) bool { return a == b || a != nil && b != nil && *a == *b }

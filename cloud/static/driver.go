@@ -125,22 +125,28 @@ func (d *Driver) Create(ctx context.Context, spec cloud.BatchSpec) error {
 	return nil
 }
 
-// impossible says what a spec asks for that nobody can do to a host that is
-// there already, or "".
+// impossible says what a spec asks for that cannot be, or "".
 func (d *Driver) impossible(spec *cloud.BatchSpec) string {
 	switch {
 	case spec.Count < 1:
 		return "no instances are asked for"
 	case spec.Mark.Installation != d.installation:
 		return "the mark is not ours"
+	}
+	return foreign(spec)
+}
+
+// foreign says what a spec asks for that nobody can do to a host that is there
+// already, or "".
+func foreign(spec *cloud.BatchSpec) string {
+	placed := len(spec.Networks) + len(spec.SecurityGroups) + len(spec.Tags) + len(spec.Hints)
+	switch {
 	case spec.FlavorID != "" || spec.ImageID != "" || spec.BootFromVolume:
 		return "a host is as it is: it has no other flavor, image or volume"
-	case len(spec.Networks) > 0 || len(spec.SecurityGroups) > 0:
-		return "the network of a host is what it is"
 	case spec.KeyName != "" || spec.UserData != "" || spec.ConfigDrive != nil:
 		return "nothing is written to a host"
-	case len(spec.Tags) > 0 || spec.ServerGroup != "" || len(spec.Hints) > 0:
-		return "there is no scheduler that chooses a host"
+	case placed > 0 || spec.ServerGroup != "":
+		return "a host is where it is: it has no other network, and nobody chooses it"
 	}
 	return ""
 }

@@ -49,7 +49,7 @@ func rowFault(base, row string) string {
 	}
 	for _, anchor := range anchors.FindAllStringSubmatch(row, -1) {
 		text, err := os.ReadFile(filepath.Join(base, "docs/nodepool-differences.md"))
-		if err != nil || !strings.Contains(strings.ToLower(string(text)), "\n## "+anchor[1]+"\n") {
+		if err != nil || !strings.Contains(strings.ReplaceAll(strings.ToLower(string(text)), " ", "-"), "\n##-"+anchor[1]+"\n") {
 			return "there is no section " + anchor[1]
 		}
 	}

@@ -74,12 +74,12 @@ func (h *host) start() {
 		return
 	}
 	if os.Geteuid() == 0 {
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { //nolint:gosec // sshd wants it so
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			h.t.Fatal(err)
 		}
 	}
 	h.starts++
-	cmd := exec.Command(sshd(), "-D", "-e", "-f", "/dev/null", "-h", h.file("key"), //nolint:noctx,gosec // proc ends it
+	cmd := exec.Command(sshd(), "-D", "-e", "-f", "/dev/null", "-h", h.file("key"), //nolint:gosec // the path of sshd
 		"-o", "PidFile=none", "-o", "UsePAM=no", "-o", fmt.Sprint("Port=", h.port), "-o", "ListenAddress=127.0.0.1")
 	h.process = proc.Start(h.t, h.dir, fmt.Sprint(h.name, "-", h.starts), cmd)
 	proc.Await(h.t, h.name+" listens", answerLimit, func() (string, bool) {
