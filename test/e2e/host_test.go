@@ -79,7 +79,7 @@ func (h *host) start() {
 		}
 	}
 	h.starts++
-	cmd := exec.Command(sshd(), "-D", "-e", "-f", "/dev/null", "-h", h.file("key"), //nolint:gosec // the path of sshd
+	cmd := exec.Command(sshd(), "-D", "-e", "-f", "/dev/null", "-h", h.file("key"),
 		"-o", "PidFile=none", "-o", "UsePAM=no", "-o", fmt.Sprint("Port=", h.port), "-o", "ListenAddress=127.0.0.1")
 	h.process = proc.Start(h.t, h.dir, fmt.Sprint(h.name, "-", h.starts), cmd)
 	proc.Await(h.t, h.name+" listens", answerLimit, func() (string, bool) {

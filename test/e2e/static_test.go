@@ -67,7 +67,7 @@ func (r *rack) configure(lines ...string) {
 func (r *rack) run() {
 	r.t.Helper()
 	r.runs++
-	cmd := exec.Command(poold(), "-c", r.config) //nolint:gosec // the tests built it
+	cmd := exec.Command(poold(), "-c", r.config)
 	r.needs[0] = proc.Start(r.t, r.dir, fmt.Sprint("poold-", r.runs), cmd)
 	r.await("poold is ready for work", answerLimit, func() (string, bool) {
 		status, body, err := demo.Ask(r.t.Context(), http.MethodGet, r.web+"/readyz")
