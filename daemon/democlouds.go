@@ -52,7 +52,7 @@ func demoClouds() []sim.Config {
 			Delete: dist(500*ms, 1000*ms, 3000*ms), Latency: dist(50*ms, 100*ms, 400*ms),
 		},
 		{
-			Name: "demo-west", Quota: quota(8),
+			Name: "demo-west", Quota: quota(8), Imports: []string{"glance-direct"}, Stores: []string{"fast", "slow"},
 			Build: dist(1000*ms, 2000*ms, 5000*ms), Boot: dist(500*ms, 1000*ms, 3000*ms),
 			Delete: dist(500*ms, 1000*ms, 3000*ms), Latency: dist(20*ms, 40*ms, 200*ms),
 		},

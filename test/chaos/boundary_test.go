@@ -31,6 +31,7 @@ type boundary struct {
 func boundaries() []boundary {
 	node := func(state string) string { return `"label":"ubuntu-noble","state":"` + state + `"` }
 	upload := func(state string) string { return `"provider":"demo-north","state":"` + state + `"` }
+	imported := func(state string) string { return `"provider":"demo-west","state":"` + state + `"` }
 	return []boundary{
 		{"installation", "write", "/installation", 1, true},
 		{"facts asked", "call", "GET /flavors/detail", 1, true},
@@ -41,7 +42,15 @@ func boundaries() []boundary {
 		{"image made", "call", "POST /v2/images", 1, false},
 		{"upload uploading", "write", upload("uploading"), 1, false},
 		{"image sent", "call", "PUT /v2/images/{id}/file", 1, false},
+		{"image looked at", "call", "GET /v2/images/{id}", 1, false},
+		{"image looked at when it is whole", "call", "GET /v2/images/{id}", 4, false},
 		{"upload ready", "write", upload("ready"), 1, false},
+		{"upload to be imported", "write", imported("pending"), 1, false},
+		{"upload to be staged", "write", imported("uploading"), 1, false},
+		{"what a cloud imports is asked", "call", "GET /v2/info/import", 1, false},
+		{"image staged", "call", "PUT /v2/images/{id}/stage", 1, false},
+		{"import asked for", "call", "POST /v2/images/{id}/import", 1, false},
+		{"imported upload ready", "write", imported("ready"), 1, false},
 		{"member", "write", "/members/", 1, false},
 		{"allocator owned", "write", "/owners/allocator", 1, false},
 		{"provider owned", "write", "/owners/provider/", 2, false},

@@ -12,6 +12,7 @@ type uploadRecord struct {
 	State      string
 	Provider   string
 	ExternalID string `json:"external_id"`
+	Bytes      int64
 }
 
 // now is what the records say and what the clouds have, at one time.
@@ -25,13 +26,13 @@ type now struct {
 // unsettled lists everything in the records that the clouds do not have and
 // the other way round, and everything that is still on its way.
 func (n now) unsettled() []string {
-	servers, images := map[string]bool{}, map[string]bool{}
+	servers, images := map[string]bool{}, map[string]*demo.Image{}
 	for _, s := range n.servers {
 		servers[s.ID] = true
 	}
-	for _, i := range n.images {
-		if i.Properties["poold_installation"] != "" {
-			images[i.ID] = true
+	for i := range n.images {
+		if n.images[i].Properties["poold_installation"] != "" {
+			images[n.images[i].ID] = &n.images[i]
 		}
 	}
 	var left []string
@@ -70,17 +71,21 @@ func (n *nodeRecord) unsettled(servers map[string]bool) []string {
 	return nil
 }
 
-func (u *uploadRecord) unsettled(images map[string]bool) []string {
+// A ready upload has an image with all of its data, never an empty one.
+func (u *uploadRecord) unsettled(images map[string]*demo.Image) []string {
 	at := "the upload to " + u.Provider + " "
+	image := images[u.ExternalID]
 	switch {
-	case u.State == "deleted" && images[u.ExternalID]:
+	case u.State == "deleted" && image != nil:
 		return []string{at + "is deleted and has the image " + u.ExternalID}
 	case u.State == "deleted":
 		return nil
 	case u.State != "ready":
 		return []string{at + "is " + u.State}
-	case !images[u.ExternalID]:
+	case image == nil:
 		return []string{at + "has no image " + u.ExternalID}
+	case image.Status != "active" || image.Bytes != u.Bytes || u.Bytes == 0:
+		return []string{fmt.Sprintf("%sof %d bytes has the image %s, which is %s and has %d", at, u.Bytes, u.ExternalID, image.Status, image.Bytes)}
 	}
 	return nil
 }

@@ -28,13 +28,18 @@ func TestUnsettled(t *testing.T) {
 			owned,
 		},
 		uploads: []uploadRecord{
-			{State: "ready", ExternalID: "i1"},
+			{State: "ready", ExternalID: "i1", Bytes: 3},
+			{State: "ready", ExternalID: "i5", Provider: "p", Bytes: 3},
+			{State: "ready", ExternalID: "i6", Provider: "p", Bytes: 3},
 			{State: "deleted", ExternalID: "i0", Provider: "p"},
 			{State: "ready", ExternalID: "i2", Provider: "p"},
 			{State: "failed", ExternalID: "i3", Provider: "p"},
 		},
 		servers: []demo.Server{{ID: "s0"}, {ID: "s1"}, {ID: "s3"}, {ID: "s5"}, {ID: "s6"}},
-		images:  []demo.Image{{ID: "i0", Properties: ours}, {ID: "i1", Properties: ours}, {ID: "i4", Properties: ours}, {ID: "theirs"}},
+		images: []demo.Image{
+			{ID: "i0", Properties: ours}, {ID: "i1", Properties: ours, Status: "active", Bytes: 3}, {ID: "i4", Properties: ours}, {ID: "theirs"},
+			{ID: "i5", Properties: ours, Status: "active"}, {ID: "i6", Properties: ours, Status: "saving", Bytes: 3},
+		},
 	}
 	want := []string{
 		"no record has the image i4",
@@ -46,6 +51,8 @@ func TestUnsettled(t *testing.T) {
 		"the upload to p has no image i2",
 		"the upload to p is deleted and has the image i0",
 		"the upload to p is failed",
+		"the upload to p of 3 bytes has the image i5, which is active and has 0",
+		"the upload to p of 3 bytes has the image i6, which is saving and has 3",
 	}
 	if got := n.unsettled(); !slices.Equal(got, want) {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -33,6 +33,7 @@ type Image struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
 	Status     string            `json:"status"`
+	Bytes      int64             `json:"bytes"`
 	Properties map[string]string `json:"properties"`
 }
 
