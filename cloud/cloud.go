@@ -281,12 +281,15 @@ type ImageSpec struct {
 type Image struct {
 	ID, Name string
 	Status   ImageStatus
-	Bytes    int64
+	// Format is the disk format that it has by now: a cloud may convert what it
+	// imports.
+	Format string
+	Bytes  int64
 	// HashAlgo and Hash are the cloud's own hash of the data, e.g. "sha512";
 	// empty if it has none.
 	HashAlgo, Hash string
 	// Stores are where it is, of a cloud with several places; CopyingTo where it
-	// will be; FailedIn where the last import or copy failed.
+	// will be; FailedIn where the last import or copy failed, once it is over.
 	Stores, CopyingTo, FailedIn []string
 	Mark                        Mark
 	Created                     time.Time

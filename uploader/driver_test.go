@@ -25,6 +25,10 @@ type fakeCloud struct {
 	processing time.Duration
 	// corrupt stores other data than was sent.
 	corrupt bool
+	// converts stores what is imported in another format.
+	converts bool
+	// cut is after how many bytes the next connection breaks.
+	cut int64
 	// importFails is how many imports and copies fail; means, shelf and hashes
 	// are for imports.
 	importFails int
@@ -129,6 +133,10 @@ func (c *fakeCloud) receive(ctx context.Context, data io.Reader) (int64, string,
 		k, err := data.Read(buf)
 		n += int64(k)
 		h.Write(buf[:k])
+		if c.cut > 0 && n >= c.cut {
+			c.cut = 0
+			return n, "", io.ErrUnexpectedEOF
+		}
 		if errors.Is(err, io.EOF) {
 			return n, hex.EncodeToString(h.Sum(nil)), nil
 		}

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap/zaptest"
+
 	"poold/cloud"
 	"poold/pool"
 )
@@ -72,13 +74,18 @@ func (c *fakeCloud) work(ctx context.Context, id string, spec cloud.ImportSpec) 
 	}
 	if err != nil || c.importFails > 0 {
 		c.importFails--
-		i.Status, i.FailedIn = cloud.ImageQueued, []string{"fast"}
+		i.Status, i.FailedIn = map[cloud.ImageMethod]cloud.ImageStatus{
+			cloud.ImageByStage: cloud.ImageImporting, cloud.ImageByDownload: cloud.ImageQueued,
+		}[spec.Method], []string{"fast"}
 		return
 	}
 	if spec.Method == cloud.ImageByStage {
 		bytes, hash = i.Bytes, c.hashes[id]
 	}
 	i.Status, i.Bytes, i.HashAlgo, i.Hash, i.Stores = cloud.ImageActive, bytes, "sha512", hash, spec.Stores
+	if c.converts {
+		i.Format, i.Bytes, i.Hash = "raw", 3*bytes, "other"
+	}
 }
 
 func (c *fakeCloud) fetch(ctx context.Context, name string) (int64, string, error) {
@@ -218,6 +225,42 @@ func TestImportFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An image that the cloud converts is another file, which cannot be compared; one
+// that it says it has not converted must be the file. Neither may be empty.
+func TestConverted(t *testing.T) {
+	for _, c := range []struct {
+		method, format string
+		bytes          int64
+		hash           string
+		want           string
+	}{
+		{"glance-direct", "raw", 1000, "other", ""},
+		{"glance-direct", "qcow2", 440, "other", "the sha512 of the image"},
+		{"glance-direct", "qcow2", 1000, "right", "the cloud has 1000 bytes"},
+		{"glance-direct", "raw", 0, "right", "empty"},
+		{"put", "raw", 440, "other", "the sha512 of the image"},
+		{"put", "raw", 440, "right", ""},
+		{"put", "qcow2", 0, "right", "empty"},
+	} {
+		a := pool.Artifact{Format: "qcow2", Bytes: 440, SHA512: "right"}
+		tr := &transfer{
+			Uploader: New(Config{Log: zaptest.NewLogger(t)}), record: &pool.Upload{Format: "qcow2", Method: c.method},
+			build: &pool.Build{Artifacts: []pool.Artifact{a}},
+		}
+		err := tr.same(cloud.Image{Format: c.format, Bytes: c.bytes, HashAlgo: "sha512", Hash: c.hash})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := importBench(t, "glance-direct")
+		b.cloud.converts = true
+		defer b.run()()
+		pass(2 * time.Minute)
+		b.exactly(b.want("a", "1", pool.UploadReady))
+	})
 }
 
 // Replies that are lost, and a state that changed meanwhile, cost neither an

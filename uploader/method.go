@@ -83,13 +83,21 @@ func (t *transfer) bring(ctx context.Context) error {
 	return t.send(ctx, t.driver.SendImage)
 }
 
+func notImported(image cloud.Image) error {
+	return fmt.Errorf("the cloud could not import the image to: %s", list(image.FailedIn))
+}
+
 // importStaged asks for the import of data that was staged, by this process or
 // by one that is gone.
 func (t *transfer) importStaged(ctx context.Context, image cloud.Image) error {
 	if t.lost++; t.lost > lostLooks {
 		return errors.New("the cloud does not import what was staged")
 	}
-	if !t.arrived && image.Bytes != t.artifact().Bytes {
+	size := t.artifact().Bytes
+	if t.arrived && image.Bytes != 0 && image.Bytes != size {
+		return fmt.Errorf("the cloud has staged %d bytes, the file has %d", image.Bytes, size)
+	}
+	if !t.arrived && image.Bytes != size {
 		if !t.sent {
 			// An earlier uploader sent it and is gone.
 			return errInterrupted

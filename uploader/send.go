@@ -41,6 +41,10 @@ func (t *transfer) send(ctx context.Context, call func(ctx context.Context, id s
 	})
 	t.arrived = err == nil
 	t.sent = err == nil || at() > 0 || errors.Is(err, cloud.Ambiguous)
+	if err != nil && 0 < at() && at() < size {
+		// However the call is answered: the cloud cannot have all of it.
+		return fmt.Errorf("send the data: ended after %d of %d bytes: %v", at(), size, err) //nolint:errorlint // see refused
+	}
 	return t.refused(err)
 }
 

@@ -124,6 +124,25 @@ func TestProgress(t *testing.T) {
 	})
 }
 
+// What broke off in the middle is not waited for: a new upload starts, after its
+// back-off, in which there is nothing in the cloud.
+func TestCut(t *testing.T) {
+	for _, method := range []string{"put", "glance-direct"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := importBench(t, method)
+			b.cloud.cut = 200
+			defer b.run()()
+			pass(20 * time.Second)
+			if u := b.want("a", "1", pool.UploadDeleted); !strings.Contains(u.Error, "of 440 bytes") {
+				t.Errorf("failed with %q", u.Error)
+			}
+			b.exactly()
+			pass(90 * time.Second)
+			b.exactly(b.want("a", "1", pool.UploadReady))
+		})
+	}
+}
+
 // A cloud that takes nothing any more is given up long before the time-out; one
 // that is slow is not.
 func TestStalled(t *testing.T) {

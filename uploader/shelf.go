@@ -145,9 +145,11 @@ func (t *transfer) imported(ctx context.Context) error {
 		switch {
 		case err != nil && !retryable(err):
 			return err
+		case err == nil && len(image.FailedIn) > 0:
+			return nil
 		case err != nil, image.Status == cloud.ImageImporting, image.Status == cloud.ImageSaving:
 			idle = 0
-		case image.Status != cloud.ImageQueued || len(image.FailedIn) > 0:
+		case image.Status != cloud.ImageQueued:
 			return nil
 		default:
 			idle++

@@ -160,7 +160,7 @@ func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error)
 			return moving, t.bring(ctx)
 		}
 		if len(image.FailedIn) > 0 {
-			return waiting, fmt.Errorf("the cloud could not import the image to: %s", list(image.FailedIn))
+			return waiting, notImported(image)
 		}
 		if t.lost++; t.lost > lostLooks {
 			return waiting, errors.New("the cloud lost the data")
@@ -174,6 +174,10 @@ func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error)
 		return waiting, t.importStaged(ctx, image)
 	case cloud.ImageImporting:
 		t.lost = 0
+		if len(image.FailedIn) > 0 {
+			// Glance leaves it so for ever.
+			return waiting, notImported(image)
+		}
 	case cloud.ImageActive:
 		return t.verify(ctx, image)
 	case cloud.ImageBroken:
@@ -228,12 +232,8 @@ func (t *transfer) artifact() *pool.Artifact {
 // verify compares an active image with the file, and records that it is ready.
 func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, error) {
 	a := t.artifact()
-	if image.Bytes != a.Bytes {
-		return waiting, fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
-	}
-	hashes := map[string]string{"md5": a.MD5, "sha256": a.SHA256, "sha512": a.SHA512}
-	if want := hashes[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
-		return waiting, fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
+	if err := t.same(image); err != nil {
+		return waiting, err
 	}
 	if everywhere, err := t.copied(ctx, image); err != nil || !everywhere {
 		return waiting, err
@@ -244,6 +244,29 @@ func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, err
 		return waiting, err
 	}
 	return done, nil
+}
+
+// same tells what is wrong with an active image, compared with the file. What a
+// cloud has converted while it imported it cannot be compared: it is another
+// file, and the cloud says another format. What is left is that there is
+// something, and that what was staged had the size of the file.
+func (t *transfer) same(image cloud.Image) error {
+	a := t.artifact()
+	imported := t.record.Method != "" && t.record.Method != string(cloud.ImageByPut)
+	switch {
+	case image.Bytes == 0:
+		return errors.New("the image in the cloud is empty")
+	case imported && image.Format != "" && image.Format != a.Format:
+		t.log.Info("image converted by the cloud", append(keyOf(t.record).fields(), zap.String("from", a.Format), zap.String("to", image.Format))...)
+		return nil
+	case image.Bytes != a.Bytes:
+		return fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
+	}
+	hashes := map[string]string{"md5": a.MD5, "sha256": a.SHA256, "sha512": a.SHA512}
+	if want := hashes[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
+		return fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
+	}
+	return nil
 }
 
 // retryable tells whether an error is the cloud's and may pass within the

@@ -22,6 +22,8 @@ type image struct {
 	Name         string    `json:"name"`
 	Status       string    `json:"status"`
 	Size         int64     `json:"size"`
+	Format       string    `json:"disk_format"`
+	Checksum     string    `json:"checksum"`
 	HashAlgo     string    `json:"os_hash_algo"`
 	Hash         string    `json:"os_hash_value"`
 	Created      time.Time `json:"created_at"`
@@ -139,11 +141,18 @@ func (d *Driver) Image(ctx context.Context, id string) (cloud.Image, error) {
 	if err != nil {
 		return cloud.Image{}, err
 	}
-	return cloud.Image{
-		ID: i.ID, Name: i.Name, Status: i.status(), Bytes: i.Size, HashAlgo: i.HashAlgo, Hash: i.Hash,
-		Stores: commas(i.Stores), CopyingTo: commas(i.CopyingTo), FailedIn: commas(i.FailedIn),
-		Mark: i.mark(), Created: i.Created,
-	}, nil
+	seen := cloud.Image{
+		ID: i.ID, Name: i.Name, Status: i.status(), Format: i.Format, Bytes: i.Size, HashAlgo: i.HashAlgo, Hash: i.Hash,
+		Stores: commas(i.Stores), CopyingTo: commas(i.CopyingTo), Mark: i.mark(), Created: i.Created,
+	}
+	if i.HashAlgo == "" && i.Checksum != "" {
+		seen.HashAlgo, seen.Hash = "md5", i.Checksum // before Glance had others
+	}
+	if i.ImportTask == "" {
+		// Under the lock it may be of the import before.
+		seen.FailedIn = commas(i.FailedIn)
+	}
+	return seen, nil
 }
 
 func (d *Driver) image(ctx context.Context, id string) (image, error) {

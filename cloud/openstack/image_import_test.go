@@ -74,10 +74,9 @@ func TestImageMeans(t *testing.T) {
 	}
 }
 
-// Staged data is imported to the stores that were asked for; while it waits it
-// can be seen whether all of it is there.
-func TestStageAndImport(t *testing.T) {
-	d, c := importing(t)
+// stage stages some data and asks for its import.
+func (d *Driver) stage(t *testing.T) {
+	t.Helper()
 	data := []byte("some image")
 	if err := d.StageImage(t.Context(), anImage, bytes.NewReader(data), int64(len(data))); err != nil {
 		t.Fatal(err)
@@ -85,21 +84,16 @@ func TestStageAndImport(t *testing.T) {
 	if i := d.seen(t); i.Status != cloud.ImageStaged || i.Bytes != int64(len(data)) {
 		t.Errorf("staged: %+v", i)
 	}
-	c.AddFault(sim.Fault{Kind: sim.FaultImportFails, Times: 1})
-	spec := cloud.ImportSpec{Method: cloud.ImageByStage, Stores: []string{"slow"}}
-	if err := d.ImportImage(t.Context(), anImage, spec); err != nil {
+	if err := d.ImportImage(t.Context(), anImage, cloud.ImportSpec{Method: cloud.ImageByStage, Stores: []string{"slow"}}); err != nil {
 		t.Fatal(err)
 	}
-	if i := d.seen(t); i.Status != cloud.ImageQueued || !slices.Equal(i.FailedIn, []string{"slow"}) {
-		t.Errorf("failed: %+v", i)
-	}
-	wantKind(t, "import what is not staged", d.ImportImage(t.Context(), anImage, spec), cloud.Conflict)
-	if err := d.StageImage(t.Context(), anImage, bytes.NewReader(data), int64(len(data))); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.ImportImage(t.Context(), anImage, spec); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// Staged data is imported to the stores that were asked for; while it waits it
+// can be seen whether all of it is there. What is active can be copied.
+func TestStageAndImport(t *testing.T) {
+	d, _ := importing(t)
+	d.stage(t)
 	if i := d.seen(t); i.Status != cloud.ImageActive || i.HashAlgo != "sha512" || !slices.Equal(i.Stores, []string{"slow"}) {
 		t.Errorf("imported: %+v", i)
 	}
@@ -109,6 +103,18 @@ func TestStageAndImport(t *testing.T) {
 	if i := d.seen(t); !slices.Contains(i.Stores, "fast") || !slices.Contains(i.Stores, "slow") {
 		t.Errorf("copied: %+v", i)
 	}
+}
+
+// An import that failed says so.
+func TestImportFails(t *testing.T) {
+	d, c := importing(t)
+	c.AddFault(sim.Fault{Kind: sim.FaultImportFails})
+	d.stage(t)
+	if i := d.seen(t); i.Status != cloud.ImageImporting || !slices.Equal(i.FailedIn, []string{"slow"}) {
+		t.Errorf("failed: %+v", i)
+	}
+	again := d.ImportImage(t.Context(), anImage, cloud.ImportSpec{Method: cloud.ImageByStage})
+	wantKind(t, "import again", again, cloud.Conflict)
 }
 
 // A cloud fetches what it is told to, and says so when it cannot.

@@ -69,3 +69,18 @@ func TestSendImage(t *testing.T) {
 		t.Error("a file is not seen as one")
 	}
 }
+
+// The hash of an image is the best that the cloud has.
+func TestImageHash(t *testing.T) {
+	for _, c := range []struct{ answer, algo, hash string }{
+		{`{"id": "x", "checksum": "m", "os_hash_algo": "sha512", "os_hash_value": "s"}`, "sha512", "s"},
+		{`{"id": "x", "checksum": "m", "os_hash_algo": null, "os_hash_value": null}`, "md5", "m"},
+		{`{"id": "x", "checksum": null}`, "", ""},
+	} {
+		newStub(t, "", func(w http.ResponseWriter, _ *http.Request) { say(w, "%s", c.answer) })
+		i, err := open(t, "ours", cloud.Open{}).Image(t.Context(), anImage)
+		if err != nil || i.HashAlgo != c.algo || i.Hash != c.hash {
+			t.Errorf("%s: %+v, %v", c.answer, i, err)
+		}
+	}
+}

@@ -62,7 +62,8 @@ func (c *Cloud) BeginImport(now time.Time, id string, spec ImportSpec) error {
 }
 
 // EndImport ends an import of what was staged, or of data that was fetched. An
-// import that failed leaves the image queued, and says where it failed.
+// import that failed says where; the image can be asked for again if the data
+// was fetched, and is "importing" for ever if it was staged.
 func (c *Cloud) EndImport(now time.Time, id string, spec ImportSpec, fetched *Upload) {
 	c.lock(now)
 	defer c.mu.Unlock()
@@ -85,7 +86,10 @@ func (c *Cloud) EndImport(now time.Time, id string, spec ImportSpec, fetched *Up
 	}
 	img.staged = nil
 	if failed || data == nil || c.finish(data, spec.Stores) != nil {
-		img.Status, img.FailedIn = ImageQueued, spec.Stores
+		img.FailedIn = spec.Stores
+		if spec.Method == "web-download" {
+			img.Status = ImageQueued
+		}
 		if len(spec.Stores) == 0 {
 			img.FailedIn = c.cfg.Stores[:min(1, len(c.cfg.Stores))]
 		}
