@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"poold/cloud"
@@ -31,12 +32,19 @@ type image struct {
 	Upload       string    `json:"poold_upload"`
 	Provider     string    `json:"poold_provider"`
 	Revision     string    `json:"poold_revision"`
+	Type         string    `json:"image_type"`
 	// Lists with commas between.
 	Stores    string `json:"stores"`
 	CopyingTo string `json:"os_glance_importing_to_stores"`
 	FailedIn  string `json:"os_glance_failed_import"`
 	// ImportTask is Glance's lock on an image that it imports or copies.
 	ImportTask string `json:"os_glance_import_task"`
+}
+
+// inherited tells a snapshot that somebody made of a server of ours: it has
+// the mark of the server's image, and is not ours.
+func (i *image) inherited() bool {
+	return i.Type == "snapshot" && !strings.HasPrefix(i.Name, cloud.ExportName)
 }
 
 func (i *image) mark() cloud.Mark {
@@ -173,7 +181,7 @@ func (d *Driver) DeleteImage(ctx context.Context, id string) error {
 	if err != nil {
 		return named(r.what, err)
 	}
-	if i.Installation != d.installation {
+	if i.Installation != d.installation || i.inherited() {
 		return r.fail(cloud.Conflict, errNotOurs)
 	}
 	return d.call(ctx, r, nil)
@@ -195,7 +203,7 @@ func (d *Driver) images(ctx context.Context) ([]cloud.Resource, error) {
 			return "", err
 		}
 		for _, i := range page.Images {
-			if i.Installation == d.installation {
+			if i.Installation == d.installation && !i.inherited() {
 				found = append(found, cloud.Resource{
 					Kind: cloud.StoredImage, ID: i.ID, Name: i.Name, Mark: i.mark(), Created: i.Created,
 				})

@@ -33,6 +33,9 @@ type request struct {
 	// the context's.
 	data io.Reader
 	size int64
+	// byteRange asks for a part of an image, whose data is read with no bound
+	// of time but the context's.
+	byteRange string
 	// what says what the call is for, as in "create servers".
 	what string
 	// changes tells a call that changes something in the cloud.
@@ -175,7 +178,7 @@ func (a *access) build(ctx context.Context, s *session, r *request) (*http.Reque
 		return nil, r.fail(cloud.Invalid, err)
 	}
 	p := plan{call: r.name(), changes: r.changes, timeout: a.settings.apiTimeout}
-	if r.data != nil {
+	if r.data != nil || r.byteRange != "" {
 		p.timeout = 0
 	}
 	req, err := http.NewRequestWithContext(withPlan(ctx, p), r.method, target, body)
@@ -189,6 +192,10 @@ func (a *access) build(ctx context.Context, s *session, r *request) (*http.Reque
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("Accept", "application/json")
+	if r.byteRange != "" {
+		req.Header.Set("Accept", "application/octet-stream")
+		req.Header.Set("Range", r.byteRange)
+	}
 	req.Header.Set("User-Agent", "poold")
 	req.Header.Set("X-Auth-Token", s.token)
 	if r.microversion != "" {

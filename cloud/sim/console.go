@@ -159,5 +159,3 @@ func hexBytes(b ...byte) string {
 	}
 	return strings.Join(parts, ":")
 }
-
-func contains(name, part string) bool { return part == "" || strings.Contains(name, part) }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"sort"
 	"time"
@@ -12,7 +13,7 @@ type ServerQuery struct {
 	// Since, unless it is zero, asks for the servers that changed since then,
 	// deleted ones included.
 	Since time.Time
-	// Name is a part of the name; "" is any.
+	// Name is a regular expression that a part of the name matches; "" is any.
 	Name string
 	// Status is Nova's; "" is any.
 	Status string
@@ -98,7 +99,7 @@ func (c *Cloud) shown(s *server, asOf time.Time, q ServerQuery) (Server, bool) {
 	case changes && v.Updated.Before(q.Since.Truncate(time.Second)):
 		return v, false
 	}
-	return v, (q.Status == "" || q.Status == v.Status) && contains(v.Name, q.Name)
+	return v, (q.Status == "" || q.Status == v.Status) && matches(v.Name, q.Name)
 }
 
 // Server looks at one server. One that is gone is not found.
@@ -148,3 +149,12 @@ func bySeq(all []*server) []*server {
 }
 
 func always(*Fault) bool { return true }
+
+// matches tells whether a name matches a pattern, as MySQL would say.
+func matches(name, pattern string) bool {
+	if pattern == "" {
+		return true
+	}
+	re, err := regexp.Compile(pattern)
+	return err == nil && re.MatchString(name)
+}

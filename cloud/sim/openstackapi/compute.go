@@ -260,9 +260,13 @@ func actOnServer(r *request) (answer, error) {
 		Console *struct {
 			Length *count `json:"length"`
 		} `json:"os-getConsoleOutput"`
+		Image *createdImage `json:"createImage"`
 	}
 	if err := r.decode(&body); err != nil {
 		return answer{}, err
+	}
+	if body.Image != nil {
+		return createImageOf(r, body.Image)
 	}
 	if body.Console == nil {
 		return answer{}, &sim.CallError{Status: http.StatusBadRequest, Message: "There is no such action"}

@@ -63,6 +63,8 @@ type answer struct {
 	// body is marshalled unless it is nil.
 	body   any
 	header map[string]string
+	// data is sent as it is, if there is no body.
+	data []byte
 }
 
 // operation is one call that a service knows.
@@ -243,6 +245,7 @@ func write(w http.ResponseWriter, r *request, a answer) {
 	w.Header().Set("Date", r.now.UTC().Format(http.TimeFormat))
 	if a.body == nil {
 		w.WriteHeader(a.status)
+		_, _ = w.Write(a.data) // as below
 		return
 	}
 	body, err := json.Marshal(a.body)

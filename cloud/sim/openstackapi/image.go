@@ -25,6 +25,7 @@ func imageOperations() map[string]func(*request) (answer, error) {
 		"POST/images/{id}/import": importImage,
 		"GET/info/import":         importMethods,
 		"GET/info/stores":         imageStores,
+		"GET/images/{id}/file":    downloadImage,
 	}
 }
 
