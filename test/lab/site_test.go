@@ -271,6 +271,10 @@ func (s *site) retireAfterFailures(t *testing.T) {
 		}
 	}
 	s.run(t, nil, s.providers...)
+	// A provider without any image is taken for a mistake.
+	if uploads := strings.Fields(s.poolctl(t, "upload", "list", "-o", "name")); len(uploads) > 0 {
+		s.poolctl(t, append([]string{"upload", "delete", "--reason", "the test is over"}, uploads...)...)
+	}
 	s.await(t, "the cloud is as it was before", long, func() (string, bool) {
 		differences := s.before.differences(s.tenant.inventory(t))
 		return differences, differences == ""
