@@ -27,8 +27,9 @@ type made struct {
 // there are no processes, mounts and loop devices of it, nor its temporary
 // directory; if it fails there are no files either. Need is how much of the
 // disk the files of the last build take.
-func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
-	result, err := b.produce(ctx, build, need)
+func (b *Builder) build(ctx context.Context, r *pool.Build, need int64) outcome {
+	build := r.ID
+	result, err := b.produce(ctx, r, need)
 	if err != nil {
 		found, listErr := leftovers(b.dirs, &b.image)
 		return outcome{build: build, err: errors.Join(err, listErr, discard(b.dirs, &b.image, build, found[build]))}
@@ -40,7 +41,8 @@ func (b *Builder) build(ctx context.Context, build string, need int64) outcome {
 }
 
 // produce runs the command in its slot, and completes what came out.
-func (b *Builder) produce(ctx context.Context, build string, need int64) (made, error) {
+func (b *Builder) produce(ctx context.Context, r *pool.Build, need int64) (made, error) {
+	build := r.ID
 	if err := b.slots.Acquire(ctx, 1); err != nil {
 		return made{}, context.Cause(ctx)
 	}
@@ -58,7 +60,7 @@ func (b *Builder) produce(ctx context.Context, build string, need int64) (made, 
 	if err := pruneLogs(b.dirs, b.image.Name); err != nil {
 		b.log.Warn("old build logs not removed", errField(err))
 	}
-	result, err := b.logged(ctx, build, need, log)
+	result, err := b.logged(ctx, r, need, log)
 	if err != nil {
 		lines := tail(log)
 		fmt.Fprintf(log, "\npoold: failed: %v\n", err) //nolint:errcheck // it is in the record, too
@@ -78,29 +80,32 @@ type text string
 func (t text) Error() string { return string(t) }
 
 // logged does what produce does, with a log.
-func (b *Builder) logged(ctx context.Context, build string, need int64, log *os.File) (made, error) {
+func (b *Builder) logged(ctx context.Context, r *pool.Build, need int64, log *os.File) (made, error) {
 	if err := enoughRoom(b.dirs, need); err != nil {
 		return made{}, err
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	ctx, stop := watchRoom(ctx, places(b.dirs, &b.image, build))
+	ctx, stop := watchRoom(ctx, places(b.dirs, &b.image, r.ID))
 	defer stop()
-	origin, err := b.obtain(ctx, build, log)
+	origin, err := b.obtain(ctx, r, log)
 	if err != nil {
 		return made{}, err
 	}
-	artifacts, err := b.complete(ctx, build, log)
+	artifacts, err := b.complete(ctx, r.ID, log)
 	return made{artifacts, origin}, err
 }
 
 // obtain gets at least one format of a build, from where the image says, and
 // tells what it was made of if not by a command.
-func (b *Builder) obtain(ctx context.Context, build string, log *os.File) (*pool.Origin, error) {
-	if b.image.URL != "" {
-		return b.download(ctx, build, log)
+func (b *Builder) obtain(ctx context.Context, r *pool.Build, log *os.File) (*pool.Origin, error) {
+	switch {
+	case b.image.SnapshotOf != nil:
+		return b.takeOut(ctx, r, log)
+	case b.image.URL != "":
+		return b.download(ctx, r.ID, log)
 	}
-	return nil, b.command(ctx, build, log)
+	return nil, b.command(ctx, r.ID, log)
 }
 
 // bounded limits a context to the build timeout of the image; zero is none.

@@ -1,6 +1,7 @@
 // Package builder builds images: it runs diskimage-builder, or any command
-// with its calling convention, or downloads a file, converts what it got to
-// what is wanted, and owns the files that come out.
+// with its calling convention, or downloads a file, or takes an image out of a
+// cloud, converts what it got to what is wanted, and owns the files that come
+// out.
 //
 // There is one [Builder] per image, run by the peer that owns the image. It
 // decides only on a snapshot at or beyond its own last write; [Due] says, as a

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"poold/builder/export"
 	"poold/builder/fetch"
 	"poold/pool"
 )
@@ -42,6 +43,26 @@ func (b *Builder) download(ctx context.Context, build string, log *os.File) (*po
 	return &pool.Origin{
 		URL: from.URL, ETag: from.ETag, LastModified: from.LastModified, Checksum: from.Checksum,
 	}, nil
+}
+
+// takeOut makes a build of an image or a server in a cloud.
+func (b *Builder) takeOut(ctx context.Context, r *pool.Build, log *os.File) (*pool.Origin, error) {
+	file := downloadPath(b.dirs, b.image.Name)
+	from, format, err := b.export.Export(ctx, export.Spec{Of: *b.image.SnapshotOf, Build: r}, file, log)
+	if err != nil {
+		return nil, fmt.Errorf("take it from %s: %w", b.image.SnapshotOf.Provider, err)
+	}
+	_, known := codecOf(format)
+	if !known {
+		err = fmt.Errorf("it has the format %q, of which nothing else can be made", format)
+	}
+	if err == nil {
+		_, err = detect(file, "image."+format)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("take it from %s: %w", b.image.SnapshotOf.Provider, err), os.Remove(file))
+	}
+	return from, os.Rename(file, filepath.Join(b.dirs.Images, base(b.image.Name, r.ID)+"."+format))
 }
 
 // adopt makes a file from elsewhere a file of the build, in the format that it
@@ -81,15 +102,18 @@ func (b *Builder) unpack(ctx context.Context, build, program, from, to string, l
 	return out.Close()
 }
 
-// unchanged tells whether what the newest build was made of is still what
-// there is. If nobody can tell, a build finds out.
+// unchanged tells whether what a build was made of is still what there is. If
+// nobody can tell, or there is no build, a new one finds out.
 func (b *Builder) unchanged(ctx context.Context, ready *pool.Build) bool {
-	if ready.Origin == nil || b.image.URL == "" {
+	if ready == nil || ready.Origin == nil {
 		return false
 	}
 	o := ready.Origin
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	if b.image.SnapshotOf != nil {
+		return b.export.Unchanged(ctx, *b.image.SnapshotOf, o)
+	}
 	changed, err := b.fetch.Changed(ctx, fetch.Source{URL: b.image.URL, Checksum: b.image.Checksum}, fetch.Origin{
 		URL: o.URL, ETag: o.ETag, LastModified: o.LastModified, Checksum: o.Checksum,
 	})

@@ -160,7 +160,7 @@ func RecipeHash(image *pool.Image) string {
 	case image.URL != "":
 		recipe = fmt.Appendf(nil, "url %q %q", image.URL, image.Checksum)
 	case image.SnapshotOf != nil:
-		recipe = fmt.Appendf(nil, "snapshot-of %q", *image.SnapshotOf)
+		recipe = fmt.Appendf(nil, "snapshot-of %+v", *image.SnapshotOf)
 	}
 	sum := sha256.Sum256(recipe)
 	return hex.EncodeToString(sum[:])

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
+	"poold/builder/export"
 	"poold/builder/fetch"
 	"poold/pool"
 )
@@ -35,7 +36,8 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what a builder works with. All fields but Registerer are required.
+// Config is what a builder works with. All fields but Registerer and Export are
+// required.
 // No two builders may share a registry.
 type Config struct {
 	Image pool.Image
@@ -48,6 +50,8 @@ type Config struct {
 	Random     io.Reader
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
+	// Export takes images out of the provider that the image is a snapshot of.
+	Export *export.Exporter
 }
 
 // Builder builds one image. It is used by one Run at a time.
@@ -62,6 +66,7 @@ type Builder struct {
 	metrics metrics
 	grace   time.Duration
 	fetch   *fetch.Client
+	export  *export.Exporter
 
 	// The rest belongs to Run.
 
@@ -85,7 +90,7 @@ func New(c Config) *Builder {
 	return &Builder{
 		image: c.Image, peer: c.Peer, dirs: c.Dirs, slots: c.Slots, store: c.Store, random: c.Random,
 		log:     c.Log.Named("builder").With(zap.String("image", c.Image.Name)),
-		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(),
+		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(), export: c.Export,
 		outcomes: make(chan outcome, 1), swept: "-",
 	}
 }

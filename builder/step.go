@@ -48,7 +48,7 @@ func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
 	verdict := Due(s, &b.image, now)
 	b.metrics.passed.WithLabelValues(b.image.Name).Set(float64(now.UnixMilli()) / 1000)
 	switch {
-	case verdict.Aged != nil && b.running == "" && b.unchanged(ctx, verdict.Aged):
+	case b.running == "" && b.unchanged(ctx, verdict.Aged):
 		return now.Add(again), b.unless(ctx, b.keep(ctx, verdict.Aged, now), s)
 	case verdict.Build && b.running == "":
 		return now.Add(again), b.unless(ctx, b.start(ctx, builds, verdict, now), s)
@@ -176,7 +176,8 @@ func (b *Builder) start(ctx context.Context, builds []*pool.Build, v Verdict, no
 	b.log.Info("build due", buildField(id), zap.String("reason", v.Reason))
 	b.running = id
 	need := diskUse(newest(builds, pool.BuildReady))
-	go func() { b.outcomes <- b.build(ctx, id, need) }()
+	r.Revision = b.after
+	go func() { b.outcomes <- b.build(ctx, r, need) }()
 	return nil
 }
 

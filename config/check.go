@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"poold/pool"
 )
 
 // checker looks at what the tables cannot see: references, names and
@@ -219,6 +221,7 @@ func (c *checker) checkImages() {
 		c.envNames(d.env)
 		c.checkFormats(d.formats)
 		c.checkURL(d)
+		c.checkSnapshot(d)
 		if strings.Contains(d.command.v, "%p") {
 			c.notef(d.command.at, "%%p stays as it is: poold has no package folder")
 		}
@@ -250,6 +253,26 @@ func (c *checker) checkURL(d *diskimage) {
 		c.notef(d.url.at, "nothing verifies what is downloaded: give a checksum")
 	case d.checksum.set && from == "" && !d.abstract.v:
 		c.errorf(d.checksum.at, "a checksum needs a url")
+	}
+}
+
+// checkSnapshot checks what an image is taken from.
+func (c *checker) checkSnapshot(d *diskimage) {
+	s := &d.snapshot
+	if !s.given() {
+		return
+	}
+	c.unwanted(d, "snapshot-of")
+	i := slices.IndexFunc(c.doc.providers, func(p provider) bool { return p.name.set && p.name.v == s.provider.v })
+	switch {
+	case s.server.set == s.image.set:
+		c.errorf(s.at, "give server or image")
+	case nearest(c.doc.chain(d), func(d *diskimage) *value[string] { return &d.url }) != "":
+		c.errorf(s.at, "give url or snapshot-of, not both")
+	case s.provider.set && i < 0:
+		c.missing(s.provider, "provider", plain(collect(c.doc.providers, func(p *provider) value[string] { return p.name })))
+	case s.provider.set && c.doc.providers[i].driver.v != pool.DriverOpenStack:
+		c.errorf(s.provider.at, "nothing is taken out of a provider of driver %s", c.doc.providers[i].driver.v)
 	}
 }
 

@@ -7,11 +7,37 @@ type diskimage struct {
 	place
 	name, parent, release, command  value[string]
 	url, checksum                   value[string]
+	snapshot                        snapshot
 	username, pythonPath, shellType value[string]
 	abstract, paused                value[bool]
 	elements, formats               value[[]value[string]]
 	env, metadata                   value[[]entry]
 	rebuildAge, buildTimeout        value[time.Duration]
+}
+
+// snapshot is what an image is taken from.
+type snapshot struct {
+	place
+	provider, server, image value[string]
+}
+
+// given reports whether the image is taken from somewhere.
+func (s *snapshot) given() bool { return s.at.src != nil }
+
+func snapshotKeys() table[snapshot] {
+	return table[snapshot]{
+		title: "diskimages[].snapshot-of",
+		about: "One of `server` and `image`.",
+		fresh: func() snapshot { return snapshot{} },
+		fields: []field[snapshot]{
+			text("provider", func(s *snapshot) *value[string] { return &s.provider },
+				"The provider that has it.").needed(),
+			text("server", func(s *snapshot) *value[string] { return &s.server },
+				"The name or id of a server there, whose disk is no volume. A snapshot is made of it, and deleted when it is here."),
+			text("image", func(s *snapshot) *value[string] { return &s.image },
+				"The name or id of an image there."),
+		},
+	}
 }
 
 func freshDiskimage() diskimage {
@@ -61,6 +87,9 @@ func diskimageKeys() table[diskimage] {
 			text("checksum", func(d *diskimage) *value[string] { return &d.checksum },
 				"What `url` leads to: `sha512:HEX`, `sha256:HEX` or `md5:HEX`, or the URL of a file of such sums, "+
 					"as `SHA256SUMS`, which is read before each download."),
+			one("snapshot-of", func(d *diskimage) *snapshot { return &d.snapshot }, snapshotKeys(),
+				"The server or the image in a cloud that the image is taken from, instead of being built: once, unless "+
+					"`rebuild-age` is given. It is not handed down."),
 			boolean("pause", func(d *diskimage) *value[bool] { return &d.paused },
 				"Make no builds."),
 			text("username", func(d *diskimage) *value[string] { return &d.username },

@@ -176,6 +176,14 @@ func (d *document) resolveImage(i *diskimage) pool.Image {
 	if len(out.Command) == 0 {
 		out.Command = strings.Fields(freshDiskimage().command.v)
 	}
+	if i.snapshot.given() {
+		out.SnapshotOf = &pool.SnapshotOf{
+			Provider: i.snapshot.provider.v, Server: i.snapshot.server.v, Image: i.snapshot.image.v,
+		}
+		if !slices.ContainsFunc(chain, func(d *diskimage) bool { return d.rebuildAge.set }) {
+			out.RebuildAge = 0
+		}
+	}
 	var env []value[[]entry]
 	for _, a := range slices.Backward(chain) {
 		out.Elements = append(out.Elements, texts(a.elements)...)

@@ -11,6 +11,7 @@ import (
 
 	"poold/allocator"
 	"poold/builder"
+	"poold/builder/export"
 	"poold/cloud"
 	"poold/cloud/guard"
 	"poold/cloud/openstack"
@@ -84,7 +85,9 @@ func (d *Daemon) configuredDuties() []duty {
 	}
 	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
 		for i := range d.cfg.Catalog.Images {
-			list = append(list, d.builderDuty(&d.cfg.Catalog.Images[i]))
+			if image := &d.cfg.Catalog.Images[i]; image.SnapshotOf == nil {
+				list = append(list, d.builderDuty(image, nil))
+			}
 		}
 	}
 	return list
@@ -151,11 +154,27 @@ func (d *Daemon) uploaderDuty(p *pool.Provider, reach *access) duty {
 	}}
 }
 
-func (d *Daemon) builderDuty(i *pool.Image) duty {
+// exportDuties lists the duties of the images that are taken out of a provider.
+// Their builders call its cloud, so they are done where its images are moved.
+func (d *Daemon) exportDuties(p *pool.Provider, reach *access) []duty {
+	var list []duty
+	for i := range d.cfg.Catalog.Images {
+		image := &d.cfg.Catalog.Images[i]
+		if image.SnapshotOf != nil && image.SnapshotOf.Provider == p.Name {
+			list = append(list, d.builderDuty(image, &export.Exporter{
+				Driver: reach.driver, Provider: p.Name, Installation: d.installation,
+			}))
+		}
+	}
+	return list
+}
+
+// builderDuty builds an image. From is where it is taken from, if it is.
+func (d *Daemon) builderDuty(i *pool.Image, from *export.Exporter) duty {
 	key := "image/" + i.Name
 	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
 		return builder.New(builder.Config{
-			Image: *i, Peer: d.name, Slots: d.builds, Store: records, Random: rand.Reader, Log: d.log,
+			Image: *i, Peer: d.name, Slots: d.builds, Store: records, Random: rand.Reader, Log: d.log, Export: from,
 			Dirs: builder.Dirs{
 				Images: d.cfg.Builder.ImagesDir, Elements: d.cfg.Builder.ElementsDir,
 				Logs: d.cfg.Builder.LogDir, LogRetention: d.cfg.Builder.LogRetention,

@@ -88,6 +88,7 @@ func (d *Daemon) groupDuties() []duty {
 		}
 		launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, func(*store.Owned) cloud.Driver { return reach.driver }))
 		upload[reach.group] = append(upload[reach.group], d.uploaderDuty(p, reach))
+		upload[reach.group] = append(upload[reach.group], d.exportDuties(p, reach)...)
 	}
 	var list []duty
 	for _, g := range order {

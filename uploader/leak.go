@@ -138,17 +138,7 @@ func (u *Uploader) sweep(ctx context.Context, sweeper cloud.Sweeper, before map[
 // record names, and whether one was made after the snapshot: then the store
 // lost its memory and proves nothing.
 func (u *Uploader) unnamed(s *pool.Snapshot, resources []cloud.Resource) (int, []cloud.Resource, bool) {
-	named := make(map[string]bool)
-	for _, r := range s.Uploads {
-		if r.Provider != u.provider.Name || r.State == pool.UploadDeleted {
-			continue
-		}
-		named[r.ExternalID] = true
-		if r.State == pool.UploadPending {
-			// The cloud may have given it an id that is not yet on record.
-			named[r.Image+"/"+r.Build] = true
-		}
-	}
+	named := u.named(s)
 	var suspects []cloud.Resource
 	ours, future := 0, false
 	for _, r := range resources {
@@ -162,4 +152,27 @@ func (u *Uploader) unnamed(s *pool.Snapshot, resources []cloud.Resource) (int, [
 		}
 	}
 	return ours, suspects, future
+}
+
+// named returns the ids of the images that records name, and the "IMAGE/BUILD"
+// of those that may have an id that is not yet on record.
+func (u *Uploader) named(s *pool.Snapshot) map[string]bool {
+	named := make(map[string]bool)
+	for _, r := range s.Uploads {
+		if r.Provider != u.provider.Name || r.State == pool.UploadDeleted {
+			continue
+		}
+		named[r.ExternalID] = true
+		if r.State == pool.UploadPending {
+			// The cloud may have given it an id that is not yet on record.
+			named[r.Image+"/"+r.Build] = true
+		}
+	}
+	for _, b := range s.Builds {
+		if b.State == pool.BuildBuilding {
+			// It may be taking an image out of the cloud.
+			named[b.Image+"/"+b.ID] = true
+		}
+	}
+	return named
 }

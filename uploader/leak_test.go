@@ -95,3 +95,30 @@ func TestSweep(t *testing.T) {
 		})
 	}
 }
+
+// What a build takes out of the cloud is not leaked while it is built, and is
+// when the build is over.
+func TestSweepSparesExports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "a")
+		b.cloud.images["x"] = &cloud.Image{
+			ID: "x", Status: cloud.ImageActive, Mark: cloud.Mark{Installation: "inst", Provider: "pr", Upload: "b/1"},
+		}
+		building := &pool.Build{Image: "b", ID: "1", State: pool.BuildBuilding}
+		b.store.Edit(func() { b.store.Builds = append(b.store.Builds, building) })
+		defer b.run()()
+		pass(30 * time.Minute)
+		if b.cloud.images["x"] == nil {
+			t.Fatal("a build lost its image")
+		}
+		b.store.Edit(func() {
+			over := *building
+			over.State = pool.BuildFailed
+			b.store.Builds = []*pool.Build{&over}
+		})
+		pass(20 * time.Minute)
+		if b.cloud.images["x"] != nil {
+			t.Error("the image of a build that is over is left")
+		}
+	})
+}

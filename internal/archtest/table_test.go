@@ -40,7 +40,8 @@ func table() []row {
 
 		{"allocator", []string{"internal/rest", "pool"}, []string{prometheus, xsync, zap}},
 		{"launcher", []string{"cloud", "internal/rest", "internal/sleep", "pool"}, []string{prometheus, ssh, xsync, zap}},
-		{"builder", []string{"builder/fetch", "internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
+		{"builder", []string{"builder/export", "builder/fetch", "internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
+		{"builder/export", []string{"cloud", "internal/sleep", "pool"}, []string{xsync}},
 		{"builder/fetch", nil, []string{httpPkg}},
 		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xrate, xsync, zap}},
 		{"web", []string{"pool"}, []string{httpPkg, prometheus, zap}},
