@@ -47,7 +47,7 @@ type download struct {
 	segment int64
 	delay   time.Duration
 
-	// mu guards state.
+	// mu guards state, and the use of log.
 	mu    sync.Mutex
 	state state
 }
@@ -62,13 +62,20 @@ func (d *download) run(ctx context.Context) error {
 	}
 	err = d.fill(ctx, file)
 	if errors.Is(err, errNoRanges) {
-		_, _ = fmt.Fprintf(d.log, "poold: %v: one stream\n", err) // the log is a help, no more
+		d.tell("%v: one stream", err)
 		err = d.stubborn(ctx, func() error { return d.part(ctx, file, 0, d.state.Bytes) })
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return errors.Join(err, file.Close())
+}
+
+// tell writes into the log, which is a help and no more.
+func (d *download) tell(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, _ = fmt.Fprintf(d.log, "poold: "+format+"\n", args...)
 }
 
 // open opens the file, with what is there of the same image already.
@@ -81,7 +88,7 @@ func (d *download) open() (*os.File, error) {
 	info, statErr := os.Stat(d.path)
 	if err == nil && statErr == nil && info.Size() == d.state.Bytes && before.ID == d.state.ID && before.Bytes == d.state.Bytes {
 		d.state.Done = before.Done
-		_, _ = fmt.Fprintf(d.log, "poold: going on after %d segments\n", len(before.Done))
+		d.tell("going on after %d segments", len(before.Done))
 	} else if err := d.discard(); err != nil {
 		return nil, err
 	}
@@ -119,7 +126,7 @@ func (d *download) stubborn(ctx context.Context, try func() error) error {
 		if err == nil || ctx.Err() != nil || !passing(err) && !errors.Is(err, errCut) {
 			return err
 		}
-		_, _ = fmt.Fprintf(d.log, "poold: read again: %v\n", err)
+		d.tell("read again: %v", err)
 		if err := sleep.For(ctx, max(delay, after(err))); err != nil {
 			return err
 		}
