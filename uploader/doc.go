@@ -21,6 +21,10 @@
 //   - uploading, image queued: the data is sent.
 //   - uploading, image saving: whoever sent it is gone, and a cloud may keep it
 //     so for ever. The upload fails, the image is deleted, a new upload starts.
+//   - uploading, image staged: if it has as many bytes as the file, its import is
+//     asked for; otherwise nobody knows what is missing, and it is as saving.
+//   - uploading, image importing: the cloud works by itself. It is waited for,
+//     unless the cloud says where it failed; that one is as saving.
 //   - uploading, image active: size and hash are verified; then it is ready.
 //   - failed: moved to deleting.
 //   - deleting: the image is deleted again, until the cloud says that there is

@@ -37,8 +37,12 @@ func TestUnsettled(t *testing.T) {
 		},
 		servers: []demo.Server{{ID: "s0"}, {ID: "s1"}, {ID: "s3"}, {ID: "s5"}, {ID: "s6"}},
 		images: []demo.Image{
-			{ID: "i0", Properties: ours}, {ID: "i1", Properties: ours, Status: "active", Bytes: 3}, {ID: "i4", Properties: ours}, {ID: "theirs"},
-			{ID: "i5", Properties: ours, Status: "active"}, {ID: "i6", Properties: ours, Status: "saving", Bytes: 3},
+			{ID: "i0", Properties: ours},
+			{ID: "i1", Properties: ours, Status: "active", Bytes: 3},
+			{ID: "i4", Properties: ours},
+			{ID: "theirs"},
+			{ID: "i5", Properties: ours, Status: "active"},
+			{ID: "i6", Properties: ours, Status: "saving", Bytes: 3},
 		},
 	}
 	want := []string{
