@@ -104,7 +104,7 @@ func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "a")
 		b.cloud.pace = 20 * time.Second // seven reads of 64 bytes: 3.2 a second
-		b.build("a", "1")
+		build := b.build("a", "1")
 		defer b.run()()
 		began := time.Now()
 		pass(99 * time.Second)
@@ -113,7 +113,7 @@ func TestProgress(t *testing.T) {
 			u.Expected.Before(began.Add(90*time.Second)) || u.Expected.After(began.Add(5*time.Minute)) {
 			t.Errorf("%+v, expected %v", u, u.Expected)
 		}
-		if n := u.Revision - b.store.Builds[0].Revision; n > 2+5 {
+		if n := u.Revision - build.Revision; n > 2+5 {
 			t.Errorf("%d writes for 5 pieces", n)
 		}
 		pass(time.Minute)
