@@ -120,28 +120,29 @@ func (t *transfer) download(ctx context.Context) error {
 		return err
 	}
 	defer o.withdraw()
+	id := t.record.ExternalID // meanwhile the record is whose progress it shows
 	err = t.watched(ctx, o.fetched.Load, func(ctx context.Context) error {
-		err := t.way.importer.ImportImage(ctx, t.record.ExternalID, cloud.ImportSpec{
+		err := t.way.importer.ImportImage(ctx, id, cloud.ImportSpec{
 			Method: cloud.ImageByDownload, URL: o.url, Stores: t.way.stores,
 		})
 		if err != nil && !errors.Is(err, cloud.Ambiguous) {
 			return err
 		}
 		t.sent = true
-		return t.imported(ctx)
+		return t.imported(ctx, id)
 	})
 	return t.refused(err)
 }
 
 // imported waits until the cloud no longer works on an import, or it seems that
 // it never will.
-func (t *transfer) imported(ctx context.Context) error {
+func (t *transfer) imported(ctx context.Context, id string) error {
 	delay := lookFirst
 	for idle := 0; idle <= lostLooks; delay = min(2*delay, lookMax) {
 		if err := sleep.For(ctx, delay); err != nil {
 			return err
 		}
-		image, err := t.driver.Image(ctx, t.record.ExternalID)
+		image, err := t.driver.Image(ctx, id)
 		switch {
 		case err != nil && !retryable(err):
 			return err
