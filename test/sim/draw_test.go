@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -76,10 +77,39 @@ func (c *counter) next(name string) string {
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
+	defer shake()
 	select {
 	case <-t.C:
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// settled lets whatever else happens at this instant come to its end, and returns
+// whether ctx goes on after it. When a context ends, whoever works under it hears
+// of that in any order, and some make one more call and some do not: no draw may
+// depend on it.
+func settled(ctx context.Context) bool {
+	shake()
+	time.Sleep(time.Nanosecond)
+	return ctx.Err() == nil
+}
+
+// align waits for the next millisecond and a part of it that is the event's own.
+// What ended by and by, nanoseconds more or less, has ended at one time then.
+func align(d *dice) {
+	now := time.Now()
+	next := now.Truncate(time.Millisecond).Add(time.Millisecond)
+	time.Sleep(next.Sub(now) + d.between(0, time.Millisecond))
+}
+
+// shake lets others go first, now and then, as a busy machine does: the order in
+// which goroutines go on at one instant must not matter.
+func shake() {
+	if rand.IntN(4) == 0 {
+		for range rand.IntN(40) {
+			runtime.Gosched()
+		}
 	}
 }

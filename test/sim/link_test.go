@@ -50,10 +50,10 @@ func trip(d *dice) time.Duration { return d.between(150*time.Microsecond, 1500*t
 
 // there takes a call to etcd. An error says that it never got there.
 func (l *link) there(ctx context.Context, name string) (*dice, error) {
-	d := l.dice(name)
-	if !l.proc.lives() || ctx.Err() != nil {
-		return d, fmt.Errorf("%w: %w", kv.ErrUnavailable, errLost)
+	if !settled(ctx) || !l.proc.lives() {
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, errLost)
 	}
+	d := l.dice(name)
 	l.proc.alive(d)
 	l.perhapsDie(d)
 	delay := trip(d)
@@ -98,8 +98,8 @@ func (l *link) perhapsDie(d *dice) {
 
 // perhapsFreeze stops the process between its decision to write and the write,
 // often for so long that somebody else has taken over by then.
-func (l *link) perhapsFreeze(name string) {
-	if !l.faulty || !l.w.storm() {
+func (l *link) perhapsFreeze(ctx context.Context, name string) {
+	if !l.faulty || !l.w.storm() || !settled(ctx) {
 		return
 	}
 	if d := l.dice(name); d.chance(l.w.odds.freeze) {
@@ -151,7 +151,7 @@ func (l *link) List(ctx context.Context, prefix string) ([]kv.Item, int64, error
 // Commit implements kv.KV.
 func (l *link) Commit(ctx context.Context, txn kv.Txn) (int64, bool, error) {
 	txn = l.write(txn)
-	l.perhapsFreeze("freeze " + nameOf(txn))
+	l.perhapsFreeze(ctx, "freeze "+nameOf(txn))
 	d, err := l.there(ctx, "commit "+nameOf(txn))
 	unknown := fmt.Errorf("%w: %w", kv.ErrUnknown, errLost)
 	if errors.Is(err, errAbandoned) {
@@ -236,6 +236,7 @@ func (l *link) Watch(ctx context.Context, prefix string, from int64) <-chan kv.B
 			for i := range b.Events {
 				b.Events[i].Item = l.read(b.Events[i].Item)
 			}
+			shake()
 			select {
 			case out <- b:
 			case <-ctx.Done():

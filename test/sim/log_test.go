@@ -23,6 +23,7 @@ func (l logLines) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte(secret)) {
 		go l.w.judge.fail("I10", "the secret is in the log: %s", bytes.TrimSpace(line))
 	}
+	shake()
 	l.w.note("%s", bytes.TrimSpace(line))
 	return len(line), nil
 }

@@ -55,6 +55,7 @@ type duty struct {
 // start begins a new life.
 func (p *peer) start(ctx context.Context) {
 	p.lives++
+	align(p.w.seed.dice("start", p.name, strconv.Itoa(p.lives)))
 	l := &life{peer: p, proc: &process{}, done: make(chan struct{})}
 	who := p.name + "." + strconv.Itoa(p.lives)
 	l.link = &link{w: p.w, who: who, proc: l.proc, offset: p.offset, faulty: true}
@@ -86,8 +87,9 @@ func (l *life) stop() {
 }
 
 func (l *life) sessions(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for n := 1; ctx.Err() == nil; n++ {
 		_ = l.inSession(ctx) // the next one begins anew
+		align(l.w.seed.dice("session", l.link.who, strconv.Itoa(n)))
 		wait(ctx, 2*time.Second)
 	}
 	return context.Cause(ctx)
@@ -126,7 +128,7 @@ func (l *life) hold(ctx context.Context, session *store.Session, d duty) error {
 			return err
 		}
 		err = l.perform(ctx, own, d)
-		if ctx.Err() != nil {
+		if !settled(ctx) {
 			return context.Cause(ctx)
 		}
 		if err := l.release(ctx, own); err != nil {
@@ -188,11 +190,25 @@ type launcherStore struct {
 	w *world
 }
 
+// Snapshot implements launcher.Store.
+func (s *launcherStore) Snapshot() *pool.Snapshot {
+	shake()
+	return s.Owned.Snapshot()
+}
+
+// Changed implements launcher.Store.
+func (s *launcherStore) Changed() <-chan struct{} {
+	shake()
+	return s.Owned.Changed()
+}
+
 // Apply implements launcher.Store.
 func (s *launcherStore) Apply(ctx context.Context, write pool.Write) (int64, error) {
 	if s.w.bug.write != nil {
 		s.w.bug.write(&write)
 	}
+	shake()
+	defer shake()
 	return s.Owned.Apply(ctx, write)
 }
 
@@ -212,6 +228,7 @@ type probe struct {
 
 // Snapshot implements allocator.Store.
 func (p *probe) Snapshot() *pool.Snapshot {
+	shake()
 	s := p.Owned.Snapshot()
 	p.w.judge.mu.Lock()
 	defer p.w.judge.mu.Unlock()
@@ -237,6 +254,8 @@ func (p *probe) Apply(ctx context.Context, write pool.Write) (int64, error) {
 		return p.snap.Revision, nil
 	}
 	p.judge(&write)
+	shake()
+	defer shake()
 	revision, err := p.Owned.Apply(ctx, write)
 	if err == nil {
 		p.w.judge.mu.Lock()

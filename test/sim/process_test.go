@@ -26,6 +26,7 @@ func (p *process) alive(d *dice) bool {
 		}
 		<-thaw
 		time.Sleep(d.between(time.Microsecond, time.Millisecond))
+		shake()
 	}
 }
 

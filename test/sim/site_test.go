@@ -144,6 +144,9 @@ func (s *site) driver(who string, proc *process) (*driver, *guard.Guard) {
 
 // enter takes a moment of its own for a call.
 func (d *driver) enter(ctx context.Context, name string) (context.Context, error) {
+	if !settled(ctx) {
+		return ctx, &cloud.Error{Kind: cloud.Transient, Op: name, Err: context.Canceled}
+	}
 	ctx = context.WithValue(ctx, nameKey{}, name)
 	r := d.site.w.seed.dice("driver", d.site.conf.Name, d.who, name, d.draws.next(name))
 	if !d.proc.alive(r) || !wait(ctx, r.between(time.Microsecond, time.Millisecond)) || !d.proc.alive(r) {
