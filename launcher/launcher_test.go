@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,30 +226,6 @@ func TestManyBootsAreLookedForMoreOften(t *testing.T) {
 	if lists[1] > 9 || lists[100] < 3*lists[1] || lists[100] > 5*lists[1] {
 		t.Errorf("%d lists in ten seconds while a node boots, %d while a hundred do", lists[1], lists[100])
 	}
-}
-
-// A list that took very long once does not keep the next ones waiting for many
-// times as long, or for ever, as the lists of sweeps begin the wait anew.
-func TestOneSlowListIsNotThePace(t *testing.T) {
-	bubble(t, func(w *world) {
-		var slow atomic.Bool
-		w.cloud.step = func(what string) error {
-			if what == "after list" && slow.CompareAndSwap(true, false) {
-				time.Sleep(8 * time.Minute)
-			}
-			return nil
-		}
-		w.start()
-		w.store.add("first")
-		pass(time.Minute)
-		w.want(pool.NodeReady, 1)
-		slow.Store(true)
-		pass(20 * time.Minute)
-		w.store.add("second")
-		pass(time.Minute)
-		w.want(pool.NodeReady, 2)
-		w.end()
-	})
 }
 
 // At the edge of the quota what fits is made, the rest fails as quota and not

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,6 +140,30 @@ func TestSlowStartGoesPastALostLaunch(t *testing.T) {
 		if got := w.inFlight(); got != 2 {
 			t.Errorf("%d nodes are in flight after %v, want 2", got, slowPatience)
 		}
+		w.end()
+	})
+}
+
+// A list that took very long once does not keep the next ones waiting for many
+// times as long, or for ever, as the lists of sweeps begin the wait anew.
+func TestOneSlowListIsNotThePace(t *testing.T) {
+	bubble(t, func(w *world) {
+		var slow atomic.Bool
+		w.cloud.step = func(what string) error {
+			if what == "after list" && slow.CompareAndSwap(true, false) {
+				time.Sleep(8 * time.Minute)
+			}
+			return nil
+		}
+		w.start()
+		w.store.add("first")
+		pass(time.Minute)
+		w.want(pool.NodeReady, 1)
+		slow.Store(true)
+		pass(20 * time.Minute)
+		w.store.add("second")
+		pass(time.Minute)
+		w.want(pool.NodeReady, 2)
 		w.end()
 	})
 }
