@@ -66,7 +66,11 @@ func (c *customer) ask(ctx context.Context, d *dice, id string) {
 		_ = r.SetPriority(ctx, 100, d.below(5)) // lost is as good as late
 	}
 	answer, err := c.await(ctx, r, wish)
-	if err != nil || answer.State != pool.AllocationFulfilled {
+	if err != nil {
+		return
+	}
+	if answer.State != pool.AllocationFulfilled {
+		c.w.work(ctx, d.between(time.Millisecond, 10*time.Second)) // somebody reads why
 		return
 	}
 	if len(answer.Nodes) != len(wish.want.Labels) {
@@ -205,18 +209,54 @@ func (*world) hopeless(d *dice, v *wish) {
 	}
 }
 
+// custodian looks after sweeps that froze, for as long as the world goes on. He
+// agrees to the removal of what no node has: too much at once is not believed
+// by itself, and a storm can leave behind as much.
+func (w *world) custodian(ctx context.Context) {
+	for n := 1; ; n++ {
+		d := w.seed.dice("custodian", strconv.Itoa(n))
+		if !wait(ctx, d.between(2*time.Minute, 4*time.Minute)) {
+			return
+		}
+		for _, s := range w.sites {
+			leaks := w.judge.frozen(s.conf.Name)
+			if len(leaks) == 0 {
+				continue
+			}
+			_, _ = w.store.PutCommand(ctx, &pool.Command{
+				V: pool.RecordVersion, ID: "agree" + strconv.Itoa(n) + s.conf.Name, Verb: pool.VerbRemoveLeaks, By: "bob",
+				At: time.Now().UTC().Truncate(time.Millisecond), Target: s.conf.Name, Leaks: leaks,
+			})
+		}
+	}
+}
+
 // operator holds and deletes nodes by command.
 func (w *world) operator(ctx context.Context) {
 	verbs := []pool.Verb{pool.VerbDelete, pool.VerbForceDelete, pool.VerbHold, pool.VerbHold, pool.VerbUnhold}
 	for n := 1; w.open(ctx); n++ {
 		d := w.seed.dice("operator", strconv.Itoa(n))
 		wait(ctx, d.between(time.Second, 8*time.Second))
-		c := &pool.Command{
-			V: pool.RecordVersion, ID: "c" + strconv.Itoa(n), Verb: verbs[d.below(len(verbs))], By: "ann", Reason: "to see",
-			At: time.Now().UTC().Truncate(time.Millisecond), TTL: fmt.Sprintf("%ds", 30+d.below(120)),
-		}
-		if c.Node = w.judge.someNode(d); c.Node != "" {
-			_, _ = w.store.PutCommand(ctx, c) // a command that is lost is none
-		}
+		w.command(ctx, d, "c"+strconv.Itoa(n), verbs[d.below(len(verbs))], w.judge.someNode(d))
 	}
+}
+
+// inquirer holds, now and then, a node that just failed, before it is deleted.
+func (w *world) inquirer(ctx context.Context) {
+	for n := 1; w.open(ctx); n++ {
+		d := w.seed.dice("inquirer", strconv.Itoa(n))
+		wait(ctx, d.between(500*time.Millisecond, 2*time.Second))
+		w.command(ctx, d, "i"+strconv.Itoa(n), pool.VerbHold, w.judge.someFailed(d))
+	}
+}
+
+// command gives one, if there is a node to give it for.
+func (w *world) command(ctx context.Context, d *dice, id string, verb pool.Verb, node pool.NodeID) {
+	if node == "" {
+		return
+	}
+	_, _ = w.store.PutCommand(ctx, &pool.Command{ // one that is lost is none
+		V: pool.RecordVersion, ID: id, Verb: verb, Node: node, By: "ann", Reason: "to see",
+		At: time.Now().UTC().Truncate(time.Millisecond), TTL: fmt.Sprintf("%ds", 30+d.below(120)),
+	})
 }

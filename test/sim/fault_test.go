@@ -102,7 +102,7 @@ func kindOf(f sim.Fault) Fault {
 		return serverKind(f)
 	case sim.FaultStuckBuild, sim.FaultNoSSH, sim.FaultVanish, sim.FaultStuckDelete,
 		sim.FaultStaleList, sim.FaultCellDown, sim.FaultZoneGone:
-	case sim.FaultImageKilled, sim.FaultImageDeleted:
+	case sim.FaultImageKilled, sim.FaultImageDeleted, sim.FaultImportFails:
 	}
 	return Fault(f.Kind)
 }

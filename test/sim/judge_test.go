@@ -33,6 +33,7 @@ type judge struct {
 	nodes       map[string]*nodeFacts
 	requests    map[string]int64 // create revisions, by client/id
 	allocations map[string]*pool.Allocation
+	health      map[string]*pool.Health
 	tenants     map[string]pool.Resources
 
 	table *table
@@ -75,7 +76,7 @@ type stats struct {
 func newJudge(w *world, t *table) *judge {
 	return &judge{
 		w: w, writers: map[int64]string{}, owners: map[string]ownerKey{}, nodes: map[string]*nodeFacts{},
-		requests: map[string]int64{}, allocations: map[string]*pool.Allocation{},
+		requests: map[string]int64{}, allocations: map[string]*pool.Allocation{}, health: map[string]*pool.Health{},
 		tenants: map[string]pool.Resources{}, table: t,
 	}
 }
@@ -163,6 +164,10 @@ func (j *judge) event(e *kv.Event) {
 		j.request(rest, e)
 	case "allocations":
 		j.allocation(rest, e)
+	case "health":
+		h := &pool.Health{}
+		j.decode(e, h)
+		j.health[rest] = h
 	}
 	delete(j.writers, e.Item.ModRevision-100)
 }

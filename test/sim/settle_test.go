@@ -116,6 +116,30 @@ func invariantOf(wrong string) string {
 	return "I9"
 }
 
+// frozen returns the keys of what a frozen sweep found in a provider and no node
+// has.
+func (j *judge) frozen(provider string) []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.health[provider]
+	if h == nil || h.Frozen == "" {
+		return nil
+	}
+	has := map[string]bool{}
+	for _, n := range j.nodes {
+		if n.Provider == provider && n.State.Live() {
+			has[n.InstanceID] = true
+		}
+	}
+	var keys []string
+	for i := range h.Leaks {
+		if !has[h.Leaks[i].ID] {
+			keys = append(keys, h.Leaks[i].Key())
+		}
+	}
+	return keys
+}
+
 // unsettled says more about what is amiss.
 func (j *judge) unsettled(wrong string) string {
 	j.mu.Lock()
@@ -150,13 +174,17 @@ func (j *judge) strangers() {
 	}
 }
 
-// someNode draws a node that is there, one in a state that does not last more
-// often than the others.
+// someNode draws a node that is there.
 func (j *judge) someNode(d *dice) pool.NodeID {
-	n := j.draw(d, func(n *nodeFacts) bool { return n.State.Live() })
-	if rare := j.draw(d, func(n *nodeFacts) bool { return n.State == pool.NodeFailed }); rare != nil && d.chance(2) {
-		n = rare
-	}
+	return idOf(j.draw(d, func(n *nodeFacts) bool { return n.State.Live() }))
+}
+
+// someFailed draws one that failed and is not being deleted yet.
+func (j *judge) someFailed(d *dice) pool.NodeID {
+	return idOf(j.draw(d, func(n *nodeFacts) bool { return n.State == pool.NodeFailed }))
+}
+
+func idOf(n *nodeFacts) pool.NodeID {
 	if n == nil {
 		return ""
 	}

@@ -23,8 +23,14 @@ var (
 	tailFlag  = flag.Int("tail", 40, "how much to print of what happened before a failure")
 )
 
-// fullRun is how many decisions fill the whole table.
-const fullRun = 1_000_000
+const (
+	// fullRun is how many decisions fill the whole table.
+	fullRun = 1_000_000
+	// progress is after how many decisions a long run says how far it is.
+	progress = 100_000
+	// A decision is one on as many live nodes and requests at least, on average.
+	leastNodes, leastRequests = 50, 10
+)
 
 // TestMain lets garbage grow: worlds are short.
 func TestMain(m *testing.M) {
@@ -48,6 +54,9 @@ func TestSimulator(t *testing.T) {
 	fmt.Fprintf(&b, "%d of %d cells are empty without a reason\n", len(holes), len(edges())*len(allFaults()))
 	if *wantFlag >= fullRun && len(holes) > 0 {
 		t.Errorf("never seen:\n%s", strings.Join(holes, "\n"))
+	}
+	if nodes, requests := r.sum.mean(); nodes < leastNodes || requests < leastRequests {
+		t.Errorf("the worlds are small: decisions on %.1f nodes and %.1f requests on average", nodes, requests)
 	}
 	t.Logf("%s%d worlds in %v: %s", &b, r.worlds, time.Since(r.began).Round(time.Second), &r.sum)
 }
@@ -108,7 +117,11 @@ func (r *runner) one(s seed) {
 	defer r.mu.Unlock()
 	r.tab.add(tab)
 	r.worlds++
+	before := r.sum.decisions
 	r.sum.add(o.stats)
+	if r.sum.decisions/progress > before/progress {
+		r.t.Logf("%v: seeds before %d: %s", time.Since(r.began).Round(time.Second), r.next, &r.sum)
+	}
 	if o.verdict != nil {
 		r.t.Logf("the last of what happened:\n%s", strings.Join(o.recent[max(0, len(o.recent)-*tailFlag):], "\n"))
 		r.t.Errorf("seed %d, %v into it, after %d decisions: %s\n%s\nreplay: %s",
@@ -131,10 +144,16 @@ func (s *stats) add(o stats) {
 	s.virtual += o.virtual
 }
 
+// mean is how many live nodes and requests a decision was about on average.
+func (s *stats) mean() (nodes, requests float64) {
+	per := float64(max(1, s.decisions))
+	return float64(s.nodes) / per, float64(s.requests) / per
+}
+
 func (s *stats) String() string {
-	per := max(1, s.decisions)
+	nodes, requests := s.mean()
 	return fmt.Sprintf("%d decisions on %.1f live nodes and %.1f requests on average; %d changes of records, %d requests served, %d failed, %v lived",
-		s.decisions, float64(s.nodes)/float64(per), float64(s.requests)/float64(per), s.events, s.answered, s.failed, s.virtual.Round(time.Minute))
+		s.decisions, nodes, requests, s.events, s.answered, s.failed, s.virtual.Round(time.Minute))
 }
 
 // A seed replays, to the byte of every record.

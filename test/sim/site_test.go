@@ -426,7 +426,7 @@ func newSite(w *world, i int) *site {
 		cfg.Rate, cfg.Burst = 1/s.conf.Rate.Seconds()*0.9, 20
 		cfg.PageLimit = 20
 	case 3:
-		s.conf.MaxConcurrency = 8
+		s.conf.MaxConcurrency = 5
 		cfg.Capacity = int(quota.Instances) - 2
 		main.Labels = append(main.Labels, labelSpecs("only")...)
 	}

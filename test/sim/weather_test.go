@@ -179,17 +179,17 @@ func (s *site) draw(d *dice) (sim.Fault, time.Duration) {
 		"POST /servers", "POST /servers", "DELETE /servers/{id}", "GET /servers/detail", "GET /servers/{id}",
 		"compute", "network", "identity",
 	}[d.below(8)]
-	switch d.below(20) {
+	switch d.below(21) {
 	case 0:
-		return sim.Fault{Kind: sim.FaultStatus, On: call, Times: few}, short
+		return sim.Fault{Kind: sim.FaultStatus, On: call, Times: few}, long
 	case 1:
-		return sim.Fault{Kind: sim.FaultCut, On: call, Times: few}, short
+		return sim.Fault{Kind: sim.FaultCut, On: call, Times: few}, long
 	case 2:
 		return sim.Fault{Kind: sim.FaultLostReply, On: call, Times: few}, long
 	case 3:
 		return sim.Fault{Kind: sim.FaultStatusAfter, On: call, Times: few}, long
 	case 4:
-		return sim.Fault{Kind: sim.FaultStatus, Status: 413 + 16*d.below(2), On: call, Times: few}, short
+		return sim.Fault{Kind: sim.FaultStatus, Status: 413 + 16*d.below(2), On: call, Times: few}, long
 	case 5:
 		return sim.Fault{Kind: sim.FaultStatus, Status: 429, RetryAfter: time.Duration(1+d.below(20)) * time.Second, On: call, Times: few}, short
 	case 6:
@@ -199,7 +199,7 @@ func (s *site) draw(d *dice) (sim.Fault, time.Duration) {
 	case 8:
 		return sim.Fault{Kind: sim.FaultStatus, Status: 409, On: call, Times: few}, long
 	case 9:
-		return sim.Fault{Kind: sim.FaultStatus, Status: 403, On: call, Times: few}, short
+		return sim.Fault{Kind: sim.FaultStatus, Status: 403, On: call, Times: few}, long
 	case 10:
 		return sim.Fault{Kind: sim.FaultRevoke, Times: few}, short
 	case 11:
@@ -217,9 +217,8 @@ func (s *site) draw(d *dice) (sim.Fault, time.Duration) {
 	case 17:
 		return sim.Fault{Kind: sim.FaultStaleList, Delay: d.between(5*time.Second, time.Minute)}, long
 	case 18:
-		if d.chance(2) {
-			return sim.Fault{Kind: sim.FaultZoneGone, Match: "az" + strconv.Itoa(1+d.below(2))}, long
-		}
+		return sim.Fault{Kind: sim.FaultZoneGone, Match: "az" + strconv.Itoa(1+d.below(2))}, long
+	case 19:
 		return sim.Fault{Kind: sim.FaultCellDown, Cell: d.below(2)}, long
 	}
 	return sim.Fault{Kind: sim.FaultCut}, long

@@ -127,9 +127,13 @@ func newWorld(t *testing.T, s seed, b bug, tab *table) *world {
 		if d := s.dice("clock", p.name); d.chance(4) {
 			p.offset = time.Duration(d.below(41)-20) * time.Second
 		}
-		w.offsets[p.name] = p.offset
+		if w.offsets[p.name] = p.offset; p.offset != 0 {
+			tab.strike(FaultClock)
+		}
 		p.old = s.dice("old", p.name).chance(4)
-		w.old[p.name] = p.old
+		if w.old[p.name] = p.old; p.old {
+			tab.strike(FaultConfig)
+		}
 		w.peers = append(w.peers, p)
 	}
 	return w
@@ -142,7 +146,7 @@ func (w *world) drawOdds() odds {
 	return odds{
 		link: map[Fault]int{
 			FaultUnavailable: 150 * scale, FaultCommitDropped: 150 * scale, FaultCommitLate: 200 * scale,
-			FaultReplyLost: 150 * scale, FaultSlow: 500 * scale, FaultWatchBroken: 700 * scale,
+			FaultReplyLost: 150 * scale, FaultSlow: 300 * scale, FaultWatchBroken: 700 * scale,
 		},
 		die: 6000 * scale, createLate: 40 * scale, freeze: 400 * scale, pause: time.Duration(20*scale) * time.Second,
 	}
@@ -181,6 +185,7 @@ func (w *world) run() outcome {
 	var all sync.WaitGroup
 	all.Go(func() { _ = w.kv.Run(ctx) })
 	all.Go(func() { w.judge.follow(ctx) })
+	all.Go(func() { w.custodian(ctx) })
 	for _, p := range w.peers {
 		p.start(ctx)
 	}
@@ -190,6 +195,7 @@ func (w *world) run() outcome {
 		busy.Go(func() { c.run(ctx) })
 	}
 	busy.Go(func() { w.operator(ctx) })
+	busy.Go(func() { w.inquirer(ctx) })
 	busy.Go(func() { w.etcdWeather(ctx) })
 	for _, p := range w.peers {
 		busy.Go(func() { p.fate(ctx) })
