@@ -410,3 +410,42 @@ func TestGrouped(t *testing.T) {
 		}
 	}
 }
+
+// There is an end to what is written together, and each writes as who it is.
+func TestGroupedBounds(t *testing.T) {
+	deeds := make([]deed, 8*groupMax)
+	for i := range deeds {
+		deeds[i] = deed{&Decision{}, pool.Write{By: pool.Allocator}}
+	}
+	for _, g := range grouped(deeds) {
+		if len(g) != groupMax {
+			t.Errorf("%d decisions in one write, want %d", len(g), groupMax)
+		}
+	}
+	for i := range deeds {
+		if i%3 == 0 {
+			deeds[i].write.By = pool.Operator
+		}
+	}
+	for _, g := range grouped(deeds) {
+		for _, d := range g {
+			if d.write.By != g[0].write.By {
+				t.Fatalf("a write by %s and %s", g[0].write.By, d.write.By)
+			}
+		}
+	}
+}
+
+// A write of several decisions does, and compares, all that they do. No
+// decision writes what belongs to others.
+func TestTogetherLeavesNothingOut(t *testing.T) {
+	one := deed{write: pool.Write{
+		By: pool.Allocator, Nodes: make([]pool.Change[pool.Node], 1), Allocations: make([]pool.Change[pool.Allocation], 1),
+		Commands: make([]pool.Change[pool.Command], 1), Requests: make([]pool.Change[pool.Request], 1),
+		Unchanged: make([]*pool.Request, 1), Gone: make([]pool.RequestRef, 1),
+	}}
+	w := together([]deed{one, one, one})
+	if got := records(&w); got != 3*records(&one.write) || got != 18 {
+		t.Errorf("%d records in a write of three, each with %d", got, records(&one.write))
+	}
+}

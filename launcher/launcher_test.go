@@ -579,6 +579,7 @@ func TestLearnBoot(t *testing.T) {
 	}{
 		{"the first one, seen building before", seen, boots{}, 10 * s, 11 * s, boots{10 * s, 0}},
 		{"the first one, active at the first look", unseen, boots{}, -s, 10 * s, boots{7 * s, 0}},
+		{"seen, but not in a list since it was asked for", seen, boots{}, -s, 10 * s, boots{7 * s, 0}},
 		{"active at the first look: it took less than that", unseen, boots{30 * s, 0}, -s, 20 * s, boots{26 * s, 4 * s}},
 		{"active at a late first look: nothing is learned", unseen, boots{10 * s, s}, -s, 60 * s, boots{10 * s, s}},
 		{"seen building before: an average", seen, boots{10 * s, 0}, 30 * s, 31 * s, boots{15 * s, 5 * s}},

@@ -32,15 +32,16 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// The list is in the order of the keys, in which "a-b/" is before "a/".
+// The list is in the order of the keys, in which "a-b/" is before "a/", and
+// what is escaped before both.
 func TestNodesOf(t *testing.T) {
 	s := &pool.Snapshot{}
 	for _, n := range []struct{ provider, id string }{
-		{"a b", "1"}, {"a-b", "1"}, {"a-b", "2"}, {"a", "1"}, {"a", "2"}, {"a", "3"}, {"b", "1"},
+		{"ä", "1"}, {"a b", "1"}, {"a-b", "1"}, {"a-b", "2"}, {"a", "1"}, {"a", "2"}, {"a", "3"}, {"b", "1"},
 	} {
 		s.Nodes = append(s.Nodes, &pool.Node{Provider: n.provider, ID: pool.NodeID(n.id)})
 	}
-	for provider, want := range map[string]int{"a b": 1, "a-b": 2, "a": 3, "b": 1, "aa": 0, "": 0, "c": 0} {
+	for provider, want := range map[string]int{"ä": 1, "a b": 1, "a-b": 2, "a": 3, "b": 1, "aa": 0, "": 0, "c": 0} {
 		nodes := s.NodesOf(provider)
 		if len(nodes) != want {
 			t.Errorf("%q has %d nodes, want %d", provider, len(nodes), want)

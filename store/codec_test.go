@@ -135,6 +135,7 @@ func TestKnows(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{}`: true, `{"a":1}`: true, `{"a":{"x":1},"b":["y",{"z":"w"}]}`: true, `{ "a" : "x,\"y\":{", "b":"\\" }`: true,
 		`{"x":1}`: false, `{"a":{"b":1},"x":[]}`: false, `{"a":"\\","x":1}`: false, `{"a":[{}],"x":1}`: false,
+		`{"a":{"b":1,"z":2}}`: true, `{"a":["b","z"]}`: true, `{"a":"\",\"x\":"}`: true, `{"a":"\"","x":1}`: false,
 		`{"a":"}","x":1}`: false, `{"\u0061":1}`: false, `{"":1}`: false, `{"a":{"x":"]"},"c":1}`: false,
 	} {
 		if !json.Valid([]byte(text)) {

@@ -149,6 +149,19 @@ func TestViewTakesOwnWrites(t *testing.T) {
 		if diff := cmp.Diff(r.read(t), v.Snapshot()); diff != "" {
 			t.Errorf("the view differs from what is stored (-stored +view):\n%s", diff)
 		}
+		// This one has something that its value does not tell of.
+		own := pending("d")
+		value, err := r.codec.nodes.encode(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.HostKeys = []string{"ours"}
+		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "d"): {value, own}})
+		r.raw(t, kv.Put(r.keys.node("p", "d"), value))
+		synctest.Wait()
+		if nodes := v.Snapshot().Nodes; len(nodes[len(nodes)-1].HostKeys) != 1 {
+			t.Errorf("%+v was read though we wrote it", nodes[len(nodes)-1])
+		}
 		if _, err := r.Apply(t.Context(), nil, create(pending("a"))); err == nil {
 			t.Fatal("made twice")
 		}
