@@ -114,25 +114,29 @@ func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, ow
 			}
 			return context.Cause(ctx)
 		}
-		handed := errors.Is(context.Cause(performing), errOthers)
-		switch {
-		case handed:
-			log.Info("duty handed over")
-		case errors.Is(err, pool.ErrNotOwner):
-			log.Warn("duty lost")
-		default:
-			log.Error("duty failed", zap.Error(err))
-		}
+		pause := afterDuty(log, context.Cause(performing), err)
 		if err := insist(ctx, func() error { return ownership.Release(ctx) }); err != nil {
 			return err
 		}
-		if handed {
-			continue
-		}
-		if err := sleep.For(ctx, dutyPause); err != nil {
+		if err := sleep.For(ctx, pause); err != nil {
 			return err
 		}
 	}
+}
+
+// afterDuty says how a duty ended, and returns how long to wait before it is
+// tried to have it again.
+func afterDuty(log *zap.Logger, cause, err error) time.Duration {
+	switch {
+	case errors.Is(cause, errOthers):
+		log.Info("duty handed over")
+		return 0
+	case errors.Is(err, pool.ErrNotOwner):
+		log.Warn("duty lost")
+	default:
+		log.Error("duty failed", zap.Error(err))
+	}
+	return dutyPause
 }
 
 // perform runs the component for as long as the ownership lasts.

@@ -55,7 +55,7 @@ type codec struct {
 }
 
 func newCodec() codec {
-	return codec{
+	c := codec{
 		nodes: kind[pool.Node]{
 			name: "node", known: fieldsOf[pool.Node](), immutable: true,
 			key:  func(k keys, n *pool.Node) string { return k.node(n.Provider, n.ID) },
@@ -111,21 +111,27 @@ func newCodec() codec {
 			key:  func(k keys, p *pool.Penalty) string { return k.penalty(p.Group) },
 			meta: func(p *pool.Penalty) (*pool.Record, *int) { return &p.Record, &p.V },
 		},
-		freezes: kind[pool.Freeze]{
-			name: "freeze", known: fieldsOf[pool.Freeze](),
-			key:  func(k keys, _ *pool.Freeze) string { return k.freeze() },
-			meta: func(f *pool.Freeze) (*pool.Record, *int) { return &f.Record, &f.V },
-		},
-		drains: kind[pool.Drain]{
-			name: "drain", known: fieldsOf[pool.Drain](),
-			key:  func(k keys, d *pool.Drain) string { return k.drain(d.Peer) },
-			meta: func(d *pool.Drain) (*pool.Record, *int) { return &d.Record, &d.V },
-		},
-		pauses: kind[pool.Pause]{
-			name: "pause", known: fieldsOf[pool.Pause](),
-			key:  func(k keys, p *pool.Pause) string { return k.pause(p.Image) },
-			meta: func(p *pool.Pause) (*pool.Record, *int) { return &p.Record, &p.V },
-		},
+	}
+	c.addStates()
+	return c
+}
+
+// addStates adds what operators make and remove.
+func (c *codec) addStates() {
+	c.freezes = kind[pool.Freeze]{
+		name: "freeze", known: fieldsOf[pool.Freeze](),
+		key:  func(k keys, _ *pool.Freeze) string { return k.freeze() },
+		meta: func(f *pool.Freeze) (*pool.Record, *int) { return &f.Record, &f.V },
+	}
+	c.drains = kind[pool.Drain]{
+		name: "drain", known: fieldsOf[pool.Drain](),
+		key:  func(k keys, d *pool.Drain) string { return k.drain(d.Peer) },
+		meta: func(d *pool.Drain) (*pool.Record, *int) { return &d.Record, &d.V },
+	}
+	c.pauses = kind[pool.Pause]{
+		name: "pause", known: fieldsOf[pool.Pause](),
+		key:  func(k keys, p *pool.Pause) string { return k.pause(p.Image) },
+		meta: func(p *pool.Pause) (*pool.Record, *int) { return &p.Record, &p.V },
 	}
 }
 
