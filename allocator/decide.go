@@ -60,7 +60,9 @@ type decider struct {
 	builds    map[[2]string]*pool.Build
 	tenants   map[string]*ledger
 	circuits  *circuits
-	refused   map[string]time.Time
+	// unsettled says what peers do not agree on, of what was looked at.
+	unsettled map[string]bool
+	refused map[string]time.Time
 
 	requests    map[pool.RequestRef]*pool.Request
 	allocations map[[2]string]*pool.Allocation

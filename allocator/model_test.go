@@ -27,6 +27,7 @@ type model struct {
 	builds      []*pool.Build
 	frozen      *pool.Freeze
 	health      *pool.Health
+	members     []*pool.Member
 	// asked is as of which revision the quotas are; requests are older.
 	asked int64
 }
@@ -44,7 +45,7 @@ func (m *model) snapshot() *pool.Snapshot {
 		healths = append(healths, m.health)
 	}
 	return &pool.Snapshot{
-		Healths: healths, Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
+		Healths: healths, Members: m.members, Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
 		Allocations: sorted(m.allocations), Commands: sorted(m.commands), Quotas: sorted(m.quotas),
 		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen,
 	}

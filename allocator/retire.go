@@ -88,9 +88,9 @@ func (d *decider) retireIdle(n *pool.Node) {
 	s := d.slices[[2]string{n.Provider, n.Pool}]
 	switch {
 	case s == nil:
-		d.end(n, onTheWayOut(n), "its pool left the configuration")
+		d.endUnlessDisputed(n, "its pool left the configuration")
 	case s.slots[n.Label] == nil || d.labels[n.Label] == nil:
-		d.end(n, onTheWayOut(n), "its label left the configuration")
+		d.endUnlessDisputed(n, "its label left the configuration")
 	case d.outOfService(n) != "":
 		d.end(n, onTheWayOut(n), "its image was "+d.outOfService(n))
 	case s.outdated(n) != "":
@@ -103,6 +103,34 @@ func (d *decider) retireIdle(n *pool.Node) {
 	case d.labels[n.Label].MaxReadyAge > 0:
 		d.wake(n.Since.Add(d.labels[n.Label].MaxReadyAge))
 	}
+}
+
+func (d *decider) endUnlessDisputed(n *pool.Node, reason string) {
+	if !d.disputed(n) {
+		d.end(n, onTheWayOut(n), reason)
+	}
+}
+
+// disputed tells whether a peer has what a node is of in its configuration, and
+// this one has not or has it differently: nothing is retired before they agree.
+func (d *decider) disputed(n *pool.Node) bool {
+	if d.unsettled == nil {
+		d.unsettled = map[string]bool{}
+	}
+	for key, here := range map[string]bool{
+		"provider/" + n.Provider: d.providers[n.Provider] != nil, "label/" + n.Label: d.labels[n.Label] != nil,
+	} {
+		doubted, seen := d.unsettled[key]
+		if !seen {
+			disputed, known := d.snap.Disputed(key)
+			doubted = disputed || known && !here
+			d.unsettled[key] = doubted
+		}
+		if doubted {
+			return true
+		}
+	}
+	return false
 }
 
 // onTheWayOut is the state of an unwanted node: one that was not asked for yet

@@ -171,6 +171,10 @@ func (d *Daemon) member(ctx context.Context, session *store.Session, owned *owne
 	m := &pool.Member{
 		Name: d.name, Roles: d.cfg.Roles, Version: d.version, Started: time.Now().UTC().Truncate(time.Millisecond),
 	}
+	var err error
+	if m.Prints, err = d.cfg.Catalog.Prints(); err != nil {
+		return err
+	}
 	m.Uploads = map[string][]string{}
 	for i := range d.cfg.Catalog.Providers {
 		p := &d.cfg.Catalog.Providers[i]

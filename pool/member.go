@@ -22,6 +22,9 @@ type Member struct {
 	Providers []string  `json:"providers,omitempty"`
 	Labels    []string  `json:"labels,omitempty"`
 	Images    []string  `json:"images,omitempty"`
+	// Prints are the fingerprints of all that its configuration has; see
+	// [Catalog.Prints].
+	Prints map[string]string `json:"prints,omitempty"`
 	// Uploads are the images that it would have in each provider.
 	Uploads map[string][]string `json:"uploads,omitempty"`
 	// Owns lists what the peer owns, as "allocator", "provider/NAME",

@@ -125,7 +125,8 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.members, &pool.Member{
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
 		Labels: []string{"noble"}, Images: []string{"i"}, Uploads: map[string][]string{"p": {"i"}},
-		Owns: []string{"provider/p"}, Duties: []string{"allocator"}, Record: rec,
+		Owns: []string{"provider/p"}, Duties: []string{"allocator"},
+		Prints: map[string]string{"provider/p": "0a"}, Record: rec,
 	})
 }
 

@@ -35,7 +35,7 @@ func peerList(e *env) *cobra.Command {
 					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
 				},
 			}.print(cmd.OutOrStdout(), e.output, s.Members)
-			return errors.Join(err, e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
+			return errors.Join(err, e.noteDisputes(cmd.OutOrStdout(), s), e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
 		},
 	}
 }
@@ -56,6 +56,17 @@ func (e *env) noteDrains(w io.Writer, s *pool.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// noteDisputes says below a table what peers do not agree on. Other formats are
+// for programs.
+func (e *env) noteDisputes(w io.Writer, s *pool.Snapshot) error {
+	disputes := s.Disputes()
+	if len(disputes) == 0 || e.output != formatTable && e.output != formatWide {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\nThe peers have different files, and nothing is retired of: %s\n", strings.Join(disputes, " "))
+	return err
 }
 
 func peerDrain(e *env) *cobra.Command {
