@@ -46,13 +46,11 @@ func (k breakerKey) upload() breakerKey { return breakerKey{provider: k.provider
 // blamed is what the failure of n speaks against.
 func blamed(n *pool.Node) []breakerKey {
 	k := keyOf(n)
-	switch n.Failure {
-	case pool.KindCapacity:
+	switch {
+	case n.Failure == pool.KindCapacity:
 		return []breakerKey{k.room()}
-	case pool.KindInvalid, pool.KindNotFound, pool.KindUnclassified, pool.KindTimeout, pool.KindUnreachable:
+	case n.Failure.SpeaksOfImage():
 		return []breakerKey{k, k.upload()}
-	case pool.KindTransient, pool.KindRateLimited, pool.KindQuota, pool.KindConflict, pool.KindUnauthorized,
-		pool.KindAmbiguous, pool.KindNeverSeen, pool.KindVanished:
 	}
 	return []breakerKey{k}
 }

@@ -62,7 +62,7 @@ type decider struct {
 	circuits  *circuits
 	// unsettled says what peers do not agree on, of what was looked at.
 	unsettled map[string]bool
-	refused map[string]time.Time
+	refused   map[string]time.Time
 
 	requests    map[pool.RequestRef]*pool.Request
 	allocations map[[2]string]*pool.Allocation
@@ -136,6 +136,7 @@ func (d *decider) run() {
 	d.attend()
 	d.retire()
 	d.noteFailing()
+	d.tryUploads()
 	d.answer()
 	d.unkeep()
 	d.ask()

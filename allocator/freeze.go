@@ -10,7 +10,7 @@ import (
 // When launches fail alike in one cloud, the cloud is at fault, and breakers
 // look after it. When they fail alike in all clouds at the same time, we are: a
 // network of ours is down, an image is bad, a clock is wrong. To go on launching
-// and deleting is of no use then.
+// and deleting is of no use then. Canaries that fail only do their work.
 const (
 	// alikeWindow is how far back failures count, and alikeMin how many nodes,
 	// in more than one provider, must have failed alike.
@@ -49,7 +49,7 @@ func (d *decider) failingAlike() (pool.Kind, time.Time) {
 	var last *pool.Node
 	var newest time.Time
 	for _, n := range d.snap.Nodes {
-		if !launchFailed(n) || !ourFault(n.Failure) {
+		if n.Canary || !launchFailed(n) || !ourFault(n.Failure) {
 			continue
 		}
 		if at := failedAt(n); at.After(newest) {
@@ -83,7 +83,7 @@ func (d *decider) ended(after time.Time) map[string]*outcomes {
 		if failed {
 			at = failedAt(n)
 		}
-		if !ready && !failed || !at.After(after) {
+		if n.Canary || !ready && !failed || !at.After(after) {
 			continue
 		}
 		o := ended[n.Provider]

@@ -100,6 +100,8 @@ type slot struct {
 type source struct {
 	imageID, build string
 	connection     pool.Connection
+	// canary says that what is launched from it only tries it.
+	canary bool
 	// gates are the breakers that stand before a launch, by zone.
 	gates map[string][]*breaker
 	// doubt is what speaks against a newer build, or nil.
@@ -387,8 +389,7 @@ func (d *decider) book(n *pool.Node, s *slice) {
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
-	case n.AllocatedTo != nil, z.slice.slots[n.Label] == nil, d.labels[n.Label] == nil, d.taken[n], z.slice.prov.held:
-	case d.outOfService(n) != "", z.slice.outdated(n) != "":
+	case !d.idle(z.slice, n):
 	case inFlight(n):
 		if d.doubtful(n) || d.vain(n) {
 			return
@@ -410,6 +411,14 @@ func (d *decider) stock(z *zone, n *pool.Node) {
 		s := z.supply(n.Label)
 		s.ready = append(s.ready, n)
 	}
+}
+
+// idle tells whether a node of a pool is nobody's, offered, and neither going nor
+// on trial.
+func (d *decider) idle(s *slice, n *pool.Node) bool {
+	trying := n.Canary && inFlight(n)
+	return n.AllocatedTo == nil && s.slots[n.Label] != nil && d.labels[n.Label] != nil && !d.taken[n] &&
+		!s.prov.held && d.outOfService(n) == "" && s.outdated(n) == "" && !trying
 }
 
 // doubtful tells whether a node in flight may well never become ready: nobody

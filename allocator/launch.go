@@ -115,7 +115,7 @@ func (d *decider) newNode(b *batch) *pool.Node {
 		Cloud:    conf.Cloud, Region: conf.Region, AZ: b.zone.az,
 		FlavorID: o.flavor.ID, Flavor: o.flavor.Name, Resources: o.resources,
 		Image: o.image, Build: b.source.build, ImageID: b.source.imageID, Connection: b.source.connection,
-		Attributes: o.slice.conf.Attributes,
+		Attributes: o.slice.conf.Attributes, Canary: b.source.canary,
 	}
 	if b.ref != nil {
 		ref := *b.ref

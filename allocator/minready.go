@@ -148,32 +148,33 @@ func (o *slot) nextAhead() (*zone, int64) {
 	return at, n
 }
 
-// giveUp takes back up to n pending nodes of a label that nobody wants any
-// more, the newest first, and none that its pool needs for its own floor.
+// giveUp takes back up to n nodes of a label that nobody wants any more: those
+// that are pending and canaries that have done their work, the newest first,
+// and none that its pool needs for its own floor.
 func (d *decider) giveUp(label string, n int) {
-	var pending []*pool.Node
+	var spare []*pool.Node
 	for _, o := range d.offers[label] {
-		pending = append(pending, d.beyond(o)...)
+		spare = append(spare, d.beyond(o)...)
 	}
-	slices.SortFunc(pending, func(a, b *pool.Node) int { return oldestFirst(b, a) })
-	for _, node := range pending[:min(n, len(pending))] {
-		d.end(node, pool.NodeDeleted, "no longer wanted")
+	slices.SortFunc(spare, func(a, b *pool.Node) int { return oldestFirst(b, a) })
+	for _, node := range spare[:min(n, len(spare))] {
+		d.end(node, onTheWayOut(node), "no longer wanted")
 	}
 }
 
-// beyond are the pending nodes of a slot, the newest first, that are more than
-// the floor of its pool.
+// beyond are the pending nodes and the canaries of a slot, the newest first,
+// that are more than the floor of its pool.
 func (d *decider) beyond(o *slot) []*pool.Node {
-	var pending []*pool.Node
+	var spare []*pool.Node
 	for _, z := range o.slice.zones {
 		if s := z.supplies[o.spec.Name]; s != nil {
-			for _, node := range s.inFlight {
-				if node.State == pool.NodePending && !d.taken[node] {
-					pending = append(pending, node)
+			for _, node := range slices.Concat(s.inFlight, s.ready) {
+				if (node.State == pool.NodePending || node.Canary && node.State == pool.NodeReady) && !d.taken[node] {
+					spare = append(spare, node)
 				}
 			}
 		}
 	}
-	slices.SortFunc(pending, func(a, b *pool.Node) int { return oldestFirst(b, a) })
-	return pending[:max(0, min(len(pending), o.stocked()-o.spec.MinReady))]
+	slices.SortFunc(spare, func(a, b *pool.Node) int { return oldestFirst(b, a) })
+	return spare[:max(0, min(len(spare), o.stocked()-o.spec.MinReady))]
 }

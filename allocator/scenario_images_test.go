@@ -85,3 +85,97 @@ func tellRollBack(t *testing.T) *world {
 	w.pass("nothing serves: it is said who wants that")
 	return w
 }
+
+// judge is what the uploader makes of an upload that is tried.
+func (w *world) judge(i int, to pool.UploadState, withdrawn string) {
+	w.editUpload(i, func(u *pool.Upload) { u.State, u.Withdrawn = to, withdrawn })
+}
+
+// tellCanary: while a new build is tried the one before serves, and one node is
+// all that is made of it.
+func tellCanary(t *testing.T) *world {
+	t.Helper()
+	w := newImageWorld(t)
+	w.judge(1, pool.UploadTrial, "")
+	w.request("a", "big")
+	w.pass("the smallest label tries the new build, and the one before serves")
+	w.showImages()
+	w.build("n001")
+	w.request("b", "small")
+	w.pass("nobody waits for the canary, and there is one")
+	w.showImages()
+	w.after(time.Second)
+	w.boot("n001")
+	w.pass("a canary that is reached is a node like any other")
+	w.judge(1, pool.UploadReady, "")
+	w.boot()
+	w.quietly()
+	w.request("c", "small")
+	w.pass("and its build serves")
+	w.showImages()
+	w.boot()
+	w.quietly()
+	w.addBuild("b3", w.now)
+	w.judge(2, pool.UploadTrial, "")
+	w.quietly()
+	for i, id := range []pool.NodeID{"n005", "n006", "n007"} {
+		w.after(time.Hour / 10)
+		w.pass("a canary that fails is followed by another")
+		w.breakDown(id, pool.KindUnreachable, "p"+string(rune('1'+i)))
+	}
+	w.after(time.Hour / 10)
+	w.pass("but not by a fourth")
+	w.judge(2, pool.UploadFailed, "refused: none of 3 nodes made from it was reached")
+	w.request("d", "small")
+	w.pass("and the one before serves on")
+	w.showImages()
+	return w
+}
+
+// tellFirstCanary: with no build before it requests wait for the canary, which
+// serves them, and it is tried until one works.
+func tellFirstCanary(t *testing.T) *world {
+	t.Helper()
+	w := newImageWorld(t)
+	w.builds, w.uploads = w.builds[1:], w.uploads[1:]
+	w.judge(0, pool.UploadTrial, "")
+	w.request("a", "small")
+	w.pass("requests wait, and it is said for what")
+	for i, id := range []pool.NodeID{"n001", "n002", "n003", "n004"} {
+		w.breakDown(id, pool.KindTimeout, "p"+string(rune('1'+i)))
+		w.after(time.Hour / 10)
+		w.pass("tried again")
+	}
+	w.boot("n005")
+	w.pass("the canary serves who waits")
+	w.judge(0, pool.UploadReady, "")
+	w.request("b", "small")
+	w.quietly()
+	w.boot()
+	w.quietly()
+	w.addBuild("b3", w.now)
+	w.judge(1, pool.UploadTrial, "")
+	w.quietly()
+	w.boot()
+	w.pass("a canary that nobody needs goes")
+	return w
+}
+
+// tellCanaryInAFullCloud: a new build gets its node before demand does.
+func tellCanaryInAFullCloud(t *testing.T) *world {
+	t.Helper()
+	w := newImageWorld(t)
+	w.quota("east", cores(4))
+	w.judge(1, pool.UploadTrial, "")
+	w.request("a", "small")
+	w.request("b", "small")
+	w.pass("one of the two has to wait")
+	w.showImages()
+	w.judge(1, pool.UploadTrial, "paused by ann")
+	w.addBuild("b3", w.now)
+	w.judge(2, pool.UploadTrial, "")
+	w.cat.Providers[0].Pools[0].Limits = cores(4)
+	w.pass("there is no room for another canary")
+	w.showImages()
+	return w
+}

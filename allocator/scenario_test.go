@@ -19,7 +19,7 @@ func TestScenarios(t *testing.T) {
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
 		"freeze": tellFreeze, "alike": tellAlike,
 		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
-		"roll-back": tellRollBack,
+		"roll-back": tellRollBack, "canary": tellCanary, "canary-first": tellFirstCanary, "canary-full": tellCanaryInAFullCloud,
 		"static":    tellStatic, "static-down": tellStaticDown, "static-changes": tellStaticChanges, "static-starvation": tellStaticStarvation,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,6 +64,11 @@ func (d *decider) uploaded(o *slot, u *pool.Upload) *source {
 // noImage says that there is nothing to launch a slot from.
 func (d *decider) noImage(o *slot) string {
 	said := "no image " + o.image + " for " + o.spec.Name
+	for _, u := range d.snap.Trials() {
+		if u.Provider == o.slice.prov.conf.Name && u.Image == o.image {
+			return said + ": build " + u.Build + " is tried first"
+		}
+	}
 	for _, u := range d.snap.Uploads {
 		if u.Provider == o.slice.prov.conf.Name && u.Image == o.image && u.Withdrawn != "" {
 			return said + ": build " + u.Build + " was " + u.Withdrawn

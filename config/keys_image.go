@@ -9,7 +9,7 @@ type diskimage struct {
 	url, checksum                   value[string]
 	snapshot                        snapshot
 	username, pythonPath, shellType value[string]
-	abstract, paused                value[bool]
+	abstract, paused, canary        value[bool]
 	elements, formats               value[[]value[string]]
 	env, metadata                   value[[]entry]
 	rebuildAge, buildTimeout        value[time.Duration]
@@ -92,6 +92,9 @@ func diskimageKeys() table[diskimage] {
 					"`rebuild-age` is given. It is not handed down."),
 			boolean("pause", func(d *diskimage) *value[bool] { return &d.paused },
 				"Make no builds."),
+			boolean("canary", func(d *diskimage) *value[bool] { return &d.canary },
+				"In providers that do not say, a new build serves only once a node made from it was reached; "+
+					"until then, and if that fails, the one before does.").silent(),
 			text("username", func(d *diskimage) *value[string] { return &d.username },
 				"Whom clients log in as."),
 			text("python-path", func(d *diskimage) *value[string] { return &d.pythonPath },

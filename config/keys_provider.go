@@ -26,7 +26,7 @@ type provider struct {
 type providerImage struct {
 	place
 	name           value[string]
-	paused         value[bool]
+	paused, canary value[bool]
 	meta           value[[]entry]
 	configDrive    value[bool]
 	connectionType value[string]
@@ -199,6 +199,8 @@ func providerImageKeys() table[providerImage] {
 				"One of `diskimages`, and not an abstract one.").needed(),
 			boolean("pause", func(i *providerImage) *value[bool] { return &i.paused },
 				"Make no uploads here; builds go on."),
+			tristate("canary", func(i *providerImage) *value[bool] { return &i.canary },
+				"Whether a new build serves here only once a node made from it was reached; as `diskimages` says, unless it is given."),
 			entries("meta", func(i *providerImage) *value[[]entry] { return &i.meta },
 				"Properties of the uploads here, added to the `metadata` of the image."),
 			tristate("config-drive", func(i *providerImage) *value[bool] { return &i.configDrive },

@@ -168,6 +168,7 @@ func (d *document) resolveImage(i *diskimage) pool.Image {
 		Checksum:     nearest(chain, func(d *diskimage) *value[string] { return &d.checksum }),
 		Command:      strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
 		Paused:       nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
+		Canary:       nearest(chain, func(d *diskimage) *value[bool] { return &d.canary }),
 		Properties:   merged(i.metadata),
 		Username:     nearest(chain, func(d *diskimage) *value[string] { return &d.username }),
 		PythonPath:   nearest(chain, func(d *diskimage) *value[string] { return &d.pythonPath }),
@@ -204,8 +205,13 @@ func (p *provider) resolve(c *pool.Catalog) pool.Provider {
 	for i := range p.images {
 		im := &p.images[i]
 		recipe := c.Image(im.name.v)
+		canary := recipe.Canary
+		if im.canary.set {
+			canary = im.canary.v
+		}
 		out.Images = append(out.Images, pool.ProviderImage{
-			Name: im.name.v, Paused: im.paused.v, Properties: merged(im.meta),
+			Canary: canary,
+			Name:   im.name.v, Paused: im.paused.v, Properties: merged(im.meta),
 			ConfigDrive: optional(im.configDrive),
 			Connection: pool.Connection{
 				Type: im.connectionType.v, Port: port(im.connectionType, im.connectionPort),

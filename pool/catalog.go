@@ -133,6 +133,8 @@ type ProviderImage struct {
 	Name string
 	// Paused stops uploads, not builds.
 	Paused bool
+	// Canary has an upload serve only once a node made from it was reached.
+	Canary bool
 	// Properties are set on the uploaded image.
 	Properties map[string]string
 	// ConfigDrive asks for, refuses or (nil) leaves to the cloud a config
@@ -293,6 +295,8 @@ type Image struct {
 	SnapshotOf *SnapshotOf
 	// Paused stops builds.
 	Paused bool
+	// Canary is that of the providers that do not say.
+	Canary bool
 	// Properties are the base of the properties of every upload.
 	Properties map[string]string
 	Username   string

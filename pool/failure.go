@@ -64,3 +64,15 @@ func (k Kind) CountsAsLaunchFailure() bool {
 	}
 	return true
 }
+
+// SpeaksOfImage tells whether a node that failed with k may have an image that
+// is no good: the cloud would not have it, or it did not come up.
+func (k Kind) SpeaksOfImage() bool {
+	switch k {
+	case KindInvalid, KindNotFound, KindUnclassified, KindTimeout, KindUnreachable:
+		return true
+	case KindTransient, KindRateLimited, KindQuota, KindCapacity, KindConflict, KindUnauthorized,
+		KindAmbiguous, KindNeverSeen, KindVanished:
+	}
+	return false
+}

@@ -161,6 +161,7 @@ type UploadState string
 const (
 	UploadPending   UploadState = "pending"
 	UploadUploading UploadState = "uploading"
+	UploadTrial     UploadState = "trial"
 	UploadReady     UploadState = "ready"
 	UploadFailed    UploadState = "failed"
 	UploadDeleting  UploadState = "deleting"
@@ -176,6 +177,10 @@ func UploadMachine() Machine[UploadState] {
 			{UploadPending, UploadFailed, []Actor{Uploader}, "cannot be uploaded: no such format, file gone"},
 			{UploadPending, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted"},
 			{UploadUploading, UploadReady, []Actor{Uploader}, "size and hash verified, active"},
+			{UploadUploading, UploadTrial, []Actor{Uploader}, "the same, and a canary is launched from it before it serves"},
+			{UploadTrial, UploadReady, []Actor{Uploader}, "the canary was reached, or none is wanted any more"},
+			{UploadTrial, UploadFailed, []Actor{Uploader}, "no canary was reached, and there is another to serve"},
+			{UploadTrial, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted, or gone from the cloud"},
 			{UploadUploading, UploadFailed, []Actor{Uploader}, "sending or verifying failed"},
 			{UploadUploading, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted"},
 			{UploadReady, UploadDeleting, []Actor{Uploader, Operator}, "superseded, gone from the cloud or deleted by hand"},
@@ -184,6 +189,9 @@ func UploadMachine() Machine[UploadState] {
 		},
 	}
 }
+
+// CanaryTries is how many canaries may fail before an upload does.
+const CanaryTries = 3
 
 // Upload is one build in one provider.
 type Upload struct {
@@ -219,6 +227,8 @@ type Upload struct {
 	// Failing is why nodes are rather made from an older upload, as far as
 	// there is one: launches from this one fail. It is the allocator's word.
 	Failing string `json:"failing,omitempty"`
+	// Tried are the canaries that failed in a way that speaks of the image.
+	Tried []NodeID `json:"tried,omitempty"`
 	// Timeline is the states that it was in, those of earlier attempts before.
 	Timeline []Entry[UploadState] `json:"timeline,omitempty"`
 

@@ -154,6 +154,9 @@ type Node struct {
 	// been asked for it: the answer was lost, or whoever was to ask died, and a
 	// list does not show its instance.
 	Doubtful bool `json:"doubtful,omitempty"`
+	// Canary says that the node was launched to find out whether its upload can
+	// serve; nobody counts on it before it is ready.
+	Canary bool `json:"canary,omitempty"`
 	// InstanceID is the cloud's id of the server, once it was seen.
 	InstanceID string `json:"instance_id,omitempty"`
 	HostID     string `json:"host_id,omitempty"`

@@ -35,13 +35,38 @@ func (s *Snapshot) Serving() map[Use][]*Upload {
 	return serving
 }
 
+// Trials returns the uploads that a canary may be launched from.
+func (s *Snapshot) Trials() []*Upload {
+	var trials []*Upload
+	for _, u := range s.Uploads {
+		if u.State == UploadTrial && u.ExternalID != "" && u.Withdrawn == "" && s.inService(u) {
+			trials = append(trials, u)
+		}
+	}
+	return trials
+}
+
+// inService tells whether nobody withdrew or deleted the build of an upload.
+func (s *Snapshot) inService(u *Upload) bool {
+	for _, b := range s.Builds {
+		if b.Image == u.Image && b.ID == u.Build {
+			return b.inService()
+		}
+	}
+	return true
+}
+
+func (b *Build) inService() bool {
+	return b.Withdrawn == "" && b.State != BuildDeleting && b.State != BuildDeleted
+}
+
 // serves tells whether nodes may be made from an upload of a build; the record
 // of the build may be missing.
 func (u *Upload) serves(b *Build) bool {
 	if u.State != UploadReady || u.ExternalID == "" || u.Withdrawn != "" {
 		return false
 	}
-	return b == nil || b.Withdrawn == "" && b.State != BuildDeleting && b.State != BuildDeleted
+	return b == nil || b.inService()
 }
 
 // Current returns the one of the uploads that serve an image in a provider from

@@ -64,7 +64,7 @@ func TestGolden(t *testing.T) {
 		Timeline:    []pool.Stamp{{State: pool.NodePending, At: at, By: pool.Allocator, Reason: "demand"}},
 		AllocatedTo: ref, Tenant: "t", ForSet: ref, Cloud: "c", Region: "r", AZ: "az", FlavorID: "f1", Flavor: "f",
 		Resources: pool.Resources{Instances: 1, Cores: 2, RAMMiB: 4096}, Image: "i", Build: "b", ImageID: "u",
-		Connection: connection, Batch: "pb", BatchIndex: 1, BatchSize: 2, InstanceID: "s", HostID: "h", Volumes: []string{"v"},
+		Connection: connection, Batch: "pb", BatchIndex: 1, BatchSize: 2, Canary: true, InstanceID: "s", HostID: "h", Volumes: []string{"v"},
 		ExposeAsked: &at, Addresses: []pool.Address{address}, InterfaceIP: "192.0.2.1",
 		HostKeys: []string{"ssh-ed25519 AAAA"}, Attributes: map[string]string{"a": "b"},
 		HoldUntil: &at, HoldReason: "look", DeleteAsked: &at, Record: rec,
@@ -95,7 +95,7 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.uploads, &pool.Upload{
 		V: 1, Image: "i", Build: "b", Provider: "p", State: pool.UploadUploading, Since: at, Created: at, ExternalID: "x",
 		ExternalName: "i-1", Format: "raw", Method: "put", Bytes: 3, SentBytes: 2, BytesPerSecond: 4, Expected: &at,
-		Attempts: 1, Error: "e", Withdrawn: "by me", Failing: "f",
+		Attempts: 1, Error: "e", Withdrawn: "by me", Failing: "f", Tried: []pool.NodeID{"n1"},
 		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})
 	goldenRecord(t, c.drains, &pool.Drain{V: 1, Peer: "p", By: "me", Reason: "r", At: at, Record: rec})

@@ -84,7 +84,7 @@ func (d *decision) effect(c *pool.Command, u *pool.Upload) (after *pool.Upload, 
 // failed.
 func (d *decision) again(u *pool.Upload) (after *pool.Upload, refusal string) {
 	switch u.State {
-	case pool.UploadPending, pool.UploadUploading, pool.UploadReady:
+	case pool.UploadPending, pool.UploadUploading, pool.UploadTrial, pool.UploadReady:
 		return nil, "it is " + string(u.State)
 	case pool.UploadFailed, pool.UploadDeleting, pool.UploadDeleted:
 	}

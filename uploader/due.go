@@ -26,7 +26,9 @@ type Plan struct {
 	// Answers are what operators want done. An upload that one of them is
 	// about is nowhere else in the plan.
 	Answers []Answer
-	Create  []Creation
+	// Trials are uploads whose canary has told something.
+	Trials []Trial
+	Create []Creation
 	// Send are uploads to be carried through until they are ready.
 	Send []*pool.Upload
 	// Retire are uploads to be moved to deleting.
@@ -123,6 +125,8 @@ func (d *decision) upload(u *pool.Upload) {
 		case d.use != nil:
 			d.plan.Send = append(d.plan.Send, u)
 		}
+	case pool.UploadTrial:
+		d.trial(u, reason)
 	case pool.UploadReady:
 		d.keep(u, reason)
 	case pool.UploadFailed:

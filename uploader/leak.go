@@ -51,7 +51,7 @@ func (u *Uploader) doubted(now time.Time) bool {
 	s := u.store.Snapshot()
 	ready := map[string]bool{}
 	for _, r := range s.Uploads {
-		if r.Provider == u.provider.Name && r.State == pool.UploadReady {
+		if r.Provider == u.provider.Name && complete(r) {
 			ready[r.ExternalID] = true
 		}
 	}
@@ -67,11 +67,14 @@ func (u *Uploader) doubted(now time.Time) bool {
 	return false
 }
 
-// vanished looks at every ready upload.
+// complete tells whether the image of an upload should be whole in the cloud.
+func complete(r *pool.Upload) bool { return r.State == pool.UploadReady || r.State == pool.UploadTrial }
+
+// vanished looks at every upload that is complete.
 func (u *Uploader) vanished(ctx context.Context) map[*pool.Upload]string {
 	found := make(map[*pool.Upload]string)
 	for _, r := range u.store.Snapshot().Uploads {
-		if r.Provider != u.provider.Name || r.State != pool.UploadReady {
+		if r.Provider != u.provider.Name || !complete(r) {
 			continue
 		}
 		image, err := u.driver.Image(ctx, r.ExternalID)

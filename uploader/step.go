@@ -107,6 +107,11 @@ func (u *Uploader) record(ctx context.Context, s *pool.Snapshot, plan Plan, now 
 			return err
 		}
 	}
+	for _, r := range plan.Trials {
+		if err := u.write(ctx, s, pool.Update(r.Upload, r.After)); err != nil {
+			return err
+		}
+	}
 	for _, r := range plan.Retire {
 		if j := u.jobs[keyOf(r.Upload)]; j != nil {
 			// The job stops first; the next pass sees the record it left.

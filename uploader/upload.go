@@ -238,7 +238,7 @@ func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, err
 	if everywhere, err := t.copied(ctx, image); err != nil || !everywhere {
 		return waiting, err
 	}
-	ready := t.move(pool.UploadReady)
+	ready := t.move(verified(&t.provider, t.record.Image))
 	ready.SentBytes, ready.BytesPerSecond, ready.Expected = a.Bytes, 0, nil
 	if err := t.save(ctx, ready); err != nil {
 		return waiting, err

@@ -242,7 +242,7 @@ func oldUploads(s *pool.Snapshot) [][]cell {
 			continue
 		}
 		state := string(u.State)
-		if u.State == pool.UploadPending {
+		if u.State == pool.UploadPending || u.State == pool.UploadTrial {
 			state = string(pool.UploadUploading)
 		}
 		rows = append(rows, []cell{

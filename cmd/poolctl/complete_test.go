@@ -20,6 +20,7 @@ func TestCompletion(t *testing.T) {
 		"image list --state ":  {"building", "deleted", "deleting", "failed", "ready"},
 		"upload retry ":        {"noble/0001/north", "noble/0001/south", "noble/0001/west"},
 		"request explain zuul": {"zuul/099", "zuul/100", "zuul/101"},
+		"upload list --state ": {"deleted", "deleting", "failed", "pending", "ready", "trial", "uploading"},
 		"request create ":      nil,
 		"freeze ":              nil,
 	} {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,8 @@ func bare(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
+var prefixes atomic.Int64
+
 // prefix returns one that no other test uses, and the records below it.
 func prefix(t *testing.T) (string, *etcdkv.KV, *store.Store) {
 	t.Helper()
@@ -72,7 +75,8 @@ func prefix(t *testing.T) (string, *etcdkv.KV, *store.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	name := "/" + t.Name()
+	// -count runs a test several times on the one etcd.
+	name := fmt.Sprint("/", t.Name(), "-", prefixes.Add(1))
 	return name, db, store.New(db, name, zap.NewNop())
 }
 

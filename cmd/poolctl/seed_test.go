@@ -179,7 +179,7 @@ func seedUpload(ctx context.Context, records *store.Store, provider string, life
 		case pool.UploadDeleting:
 			next.Withdrawn = "deleted by ann: it panics"
 			next = next.Because(next.Withdrawn)
-		case pool.UploadPending, pool.UploadDeleted:
+		case pool.UploadPending, pool.UploadTrial, pool.UploadDeleted:
 		}
 		revision, err = records.Apply(ctx, nil, pool.Write{By: pool.Uploader, Uploads: []pool.Change[pool.Upload]{pool.Update(u, next)}})
 		u = next

@@ -53,7 +53,13 @@ func uploadTable(now time.Time) table[*pool.Upload] {
 }
 
 // uploadNote says what an operator should know of an upload at a glance.
-func uploadNote(u *pool.Upload) string { return cmp.Or(u.Withdrawn, firstLine(u.Error), u.Failing) }
+func uploadNote(u *pool.Upload) string {
+	tried := ""
+	if u.State == pool.UploadTrial {
+		tried = fmt.Sprintf("on trial, %d of %d canaries failed", len(u.Tried), pool.CanaryTries)
+	}
+	return cmp.Or(u.Withdrawn, firstLine(u.Error), u.Failing, tried)
+}
 
 // progress says how much of an upload was sent and, while it is, how fast and
 // for how much longer.

@@ -30,6 +30,7 @@ func TestDemo(t *testing.T) {
 		{"poolctl", poolctlShows},
 		{"poolctl's exit codes", exitCodes},
 		{"web", pages},
+		{"a build is taken back", rollBack},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			inner := w.in(t)
