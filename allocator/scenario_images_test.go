@@ -179,3 +179,22 @@ func tellCanaryInAFullCloud(t *testing.T) *world {
 	w.showImages()
 	return w
 }
+
+// A bad build that is tried everywhere fails alike everywhere, and is no reason
+// to launch nothing else.
+func TestCanariesDoNotFreeze(t *testing.T) {
+	for canary, frozen := range map[bool]bool{false: true, true: false} {
+		w := newWorld(t, aProvider("east", nil), aProvider("west", nil))
+		for i := range alikeMin {
+			n := &pool.Node{
+				ID: pool.NodeID(rune('a' + i)), Provider: []string{"east", "west"}[i%2], Pool: "main", Label: "small",
+				Failure: pool.KindTimeout, Canary: canary, ImageID: "img-2",
+			}
+			w.nodes[n.ID] = n.Moved(pool.NodeFailed, pool.Launcher, "", w.now)
+		}
+		plan := Decide(w.snapshot(), w.cat, w.now.Add(time.Second))
+		if got := plan.Frozen != ""; got != frozen {
+			t.Errorf("of canaries: %v; frozen: %q", canary, plan.Frozen)
+		}
+	}
+}

@@ -178,7 +178,6 @@ func (d *decision) order(records []*pool.Upload) {
 // unwanted is why an upload should not be, whatever else there is; or "".
 func (d *decision) unwanted(u *pool.Upload) string {
 	build := d.build(u)
-	sent := u.State != pool.UploadPending && u.State != pool.UploadUploading
 	switch {
 	case d.use == nil && d.unlisted(u.Image):
 		return "the provider no longer lists the image"
@@ -186,7 +185,7 @@ func (d *decision) unwanted(u *pool.Upload) string {
 		return "" // it may be there
 	case build == nil || build.State != pool.BuildReady:
 		return "its build is deleted"
-	case build.Withdrawn != "" && !sent:
+	case build.Withdrawn != "" && u.State != pool.UploadReady:
 		return "its build is " + build.Withdrawn
 	case u.State == pool.UploadPending && d.wanted != nil && d.wanted.ID != u.Build:
 		return "superseded before it was sent"
