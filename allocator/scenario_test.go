@@ -20,7 +20,7 @@ func TestScenarios(t *testing.T) {
 		"freeze": tellFreeze, "alike": tellAlike,
 		"breaker-keys": tellBreakerKeys, "fallback": tellFallback, "phantom": tellPhantom,
 		"roll-back": tellRollBack, "canary": tellCanary, "canary-first": tellFirstCanary, "canary-full": tellCanaryInAFullCloud,
-		"static":    tellStatic, "static-down": tellStaticDown, "static-changes": tellStaticChanges, "static-starvation": tellStaticStarvation,
+		"static": tellStatic, "static-down": tellStaticDown, "static-changes": tellStaticChanges, "static-starvation": tellStaticStarvation,
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden.Equal(t, filepath.Join("testdata", name+".txt"), tell(t).out.String())

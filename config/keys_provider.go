@@ -11,6 +11,7 @@ import (
 type provider struct {
 	place
 	name, driver, cloud, region, imageNameFormat value[string]
+	postUploadHook                               value[string]
 	rateGroup                                    value[string]
 	concurrency, priority, weight                value[int64]
 	rate                                         value[time.Duration]
@@ -149,6 +150,9 @@ func providerOwnKeys() []field[provider] {
 			"What uploads are called, made of `{image_name}`, `{upload_id}` and `{timestamp}`."),
 		seconds("image-upload-timeout", 1, func(p *provider) *value[time.Duration] { return &p.uploadTimeout },
 			"How long an upload may take, once its turn has come."),
+		text("post-upload-hook", func(p *provider) *value[string] { return &p.postUploadHook },
+			"A program that is run on every upload, as `PROGRAM PROVIDER IMAGE-ID FILE`, once its size and checksum are verified and before it serves. "+
+				"If it fails so does the upload. After a crash it may run again."),
 		integer("max-uploads", 1, math.MaxInt32, func(p *provider) *value[int64] { return &p.maxUploads },
 			"How many uploads to this provider run at once."),
 		choice("image-upload-method", uploadMethods(), func(p *provider) *value[string] { return &p.uploadMethod },
@@ -170,7 +174,6 @@ func providerOldKeys() []field[provider] {
 		nothing[provider]("launch-retries", "a launch that failed is not repeated as it was; its demand goes to whichever provider is healthy"),
 		nothing[provider]("clean-floating-ips", "floating IPs of our own are always cleaned up, those of others never"),
 		nothing[provider]("port-cleanup-interval", "ports of our own are always cleaned up, those of others never"),
-		nothing[provider]("post-upload-hook", "no program runs after an upload; its size and checksum are verified"),
 		nothing[provider]("nodepool-id", "the installation has an id of its own in etcd"),
 		nothing[provider]("api-timeout", "the time-outs of the API are in clouds.yaml"),
 		nothing[provider]("ipv6-preferred", "the addresses that clients use are chosen by clouds.yaml"),

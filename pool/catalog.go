@@ -106,6 +106,9 @@ type Provider struct {
 	// ImageNameFormat names uploads: {image_name}, {upload_id}, {timestamp}.
 	ImageNameFormat    string
 	ImageUploadTimeout time.Duration
+	// PostUploadHook is a program that is run on every upload, as
+	// PROGRAM PROVIDER IMAGE-ID FILE, before it serves; empty is none.
+	PostUploadHook string
 	// UploadMethod is how images get to the cloud; empty leaves it to poold.
 	// ImageStores are where they are kept there; "all" is every place it has.
 	UploadMethod string

@@ -238,6 +238,9 @@ func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, err
 	if everywhere, err := t.copied(ctx, image); err != nil || !everywhere {
 		return waiting, err
 	}
+	if err := t.hook(ctx); err != nil {
+		return waiting, err
+	}
 	ready := t.move(verified(&t.provider, t.record.Image))
 	ready.SentBytes, ready.BytesPerSecond, ready.Expected = a.Bytes, 0, nil
 	if err := t.save(ctx, ready); err != nil {
