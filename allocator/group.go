@@ -44,8 +44,8 @@ func grouped(deeds []deed) [][]deed {
 
 // records is how many records a write changes or compares.
 func records(w *pool.Write) int {
-	return len(w.Nodes) + len(w.Allocations) + len(w.Uploads) + len(w.Commands) + len(w.Quotas) + len(w.Requests) +
-		len(w.Unchanged) + len(w.Gone)
+	return len(w.Nodes) + len(w.Allocations) + len(w.Builds) + len(w.Uploads) + len(w.Commands) + len(w.Quotas) + len(w.Healths) +
+		len(w.Penalties) + len(w.Pauses) + len(w.Drains) + len(w.Freezes) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
 }
 
 // together is one write of all that a group does.
@@ -55,9 +55,15 @@ func together(group []deed) pool.Write {
 		w := &d.write
 		all.Nodes = slices.Concat(all.Nodes, w.Nodes)
 		all.Allocations = slices.Concat(all.Allocations, w.Allocations)
+		all.Builds = slices.Concat(all.Builds, w.Builds)
 		all.Uploads = slices.Concat(all.Uploads, w.Uploads)
 		all.Commands = slices.Concat(all.Commands, w.Commands)
 		all.Quotas = slices.Concat(all.Quotas, w.Quotas)
+		all.Healths = slices.Concat(all.Healths, w.Healths)
+		all.Penalties = slices.Concat(all.Penalties, w.Penalties)
+		all.Pauses = slices.Concat(all.Pauses, w.Pauses)
+		all.Drains = slices.Concat(all.Drains, w.Drains)
+		all.Freezes = slices.Concat(all.Freezes, w.Freezes)
 		all.Requests = slices.Concat(all.Requests, w.Requests)
 		all.Unchanged = slices.Concat(all.Unchanged, w.Unchanged)
 		all.Gone = slices.Concat(all.Gone, w.Gone)
