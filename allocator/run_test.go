@@ -442,8 +442,8 @@ func TestGroupedBounds(t *testing.T) {
 func TestTogetherLeavesNothingOut(t *testing.T) {
 	one := deed{write: pool.Write{By: pool.Allocator}}
 	fields, kinds := reflect.ValueOf(&one.write).Elem(), 0
-	for i := range fields.NumField() {
-		if f := fields.Field(i); f.Kind() == reflect.Slice {
+	for _, f := range fields.Fields() {
+		if f.Kind() == reflect.Slice {
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 			kinds++
 		}

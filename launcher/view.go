@@ -180,12 +180,17 @@ func (v *view) absorb(snap *pool.Snapshot, now time.Time) {
 		t.take(n, snap.Revision)
 		t.round = v.round
 		v.nodes = append(v.nodes, t)
-		if t.node.State == pool.NodeBuilding && t.inst.Status != cloud.StatusActive {
+		if t.boots() {
 			v.booting++
 		}
 	}
 	v.forget(snap)
 	v.hold(now)
+}
+
+// boots tells whether the instance is awaited.
+func (t *track) boots() bool {
+	return t.node.State == pool.NodeBuilding && t.inst.Status != cloud.StatusActive
 }
 
 // take takes over what a snapshot says of the node.

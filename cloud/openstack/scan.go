@@ -113,8 +113,7 @@ type nesting struct {
 // pass goes through a part of a value and returns how much of it belongs to
 // the value, and whether that has ended.
 func (in *nesting) pass(chunk []byte) (n int, ended bool) {
-	for i := 0; i < len(chunk); i++ {
-		c := chunk[i]
+	for i, c := range chunk {
 		if in.text {
 			if in.quoted(c) {
 				return i + 1, true
