@@ -316,7 +316,7 @@ func (*decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
 		seats = s.seat(p.cand.shape.labels, lacks, room(len(s.idle())))
 	}
 	if seats == nil {
-		return nil, false
+		return p.exchange(c)
 	}
 	var doomed []*pool.Node
 	for _, h := range slices.Concat(seats...) {
@@ -328,6 +328,64 @@ func (*decider) evict(c *claim, p *place) ([]*pool.Node, bool) {
 		}
 	}
 	return doomed, true
+}
+
+// exchange is evict where the idle nodes that a claim has already are in the way
+// of what it lacks: other ones would do as well. All of them are seated anew.
+func (p *place) exchange(c *claim) ([]*pool.Node, bool) {
+	s, shape := p.cand.slice, p.cand.shape
+	idle := map[*host][]*pool.Node{}
+	for _, n := range s.idle() {
+		if h := s.host(n.AZ); h != nil {
+			idle[h] = append(idle[h], n)
+		}
+	}
+	need := make([]int, len(shape.counts))
+	for i, o := range p.supplies {
+		need[i] = max(0, shape.counts[i]-o.coming(c.ref))
+	}
+	seats := s.seat(shape.labels, need, func(h *host) int {
+		if h.lendable(c) == 0 {
+			return 0
+		}
+		return h.conf.Slots - h.used + h.leaving + len(idle[h])
+	})
+	if seats == nil {
+		return nil, false
+	}
+	wanted := map[*host]map[string]int{}
+	for i, hosts := range seats {
+		for _, h := range hosts {
+			if wanted[h] == nil {
+				wanted[h] = map[string]int{}
+			}
+			wanted[h][shape.labels[i]]++
+		}
+	}
+	var doomed []*pool.Node
+	for _, h := range s.hosts {
+		doomed = append(doomed, h.clear(idle[h], wanted[h])...)
+	}
+	return doomed, true
+}
+
+// clear returns the idle nodes on the host that have to go so that it can have
+// so many of each label, and books those.
+func (h *host) clear(idle []*pool.Node, wanted map[string]int) []*pool.Node {
+	var others []*pool.Node
+	for _, n := range idle {
+		if wanted[n.Label] > 0 {
+			wanted[n.Label]--
+			continue
+		}
+		others = append(others, n)
+	}
+	for _, n := range wanted {
+		h.used += n
+	}
+	over := min(len(others), max(0, h.used-h.leaving-h.conf.Slots))
+	h.leaving += over
+	return others[:over]
 }
 
 // counts tells whether an idle node is one of those that a claim of the place

@@ -267,7 +267,10 @@ type racked struct {
 
 func (x *racked) ask(t *rapid.T) {
 	x.asks++
-	labels := rapid.SampledFrom([]string{"small", "big", "rare", "small small", "big rare", "small big rare", "rare rare rare"}).Draw(t, "labels")
+	labels := rapid.SampledFrom([]string{
+		"small", "big", "rare", "small small", "big rare", "small big rare", "rare rare rare",
+		"small small big big", "big big big rare rare",
+	}).Draw(t, "labels")
 	x.request(fmt.Sprint("r", x.asks), labels)
 }
 
