@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -155,9 +156,17 @@ func (l *life) perform(ctx context.Context, own *store.Ownership, d duty) error 
 	if err := l.view.WaitFor(ctx, own.CreateRevision()); err != nil {
 		return err
 	}
-	records := l.store.Owned(l.view, own)
+	records := l.records(own, d)
 	defer records.Close()
 	return d.run(ctx, l, records)
+}
+
+// records is the store as poold gives it to the component of a duty.
+func (l *life) records(own *store.Ownership, d duty) *store.Owned {
+	if provider, ok := strings.CutPrefix(d.key, "provider/"); ok {
+		return l.store.OwnedProvider(l.view, own, provider)
+	}
+	return l.store.Owned(l.view, own)
 }
 
 // duties are what there is to do in a world.
