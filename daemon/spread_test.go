@@ -306,4 +306,13 @@ func TestRendezvous(t *testing.T) {
 			t.Errorf("%d of %d duties went to peer %d", moved, len(keys), i+1)
 		}
 	}
+	// What only one of them lists is its own, and what none lists is nobody's.
+	members = append(members, &pool.Member{Name: "builder", Duties: []string{"launching/alone"}})
+	s := newSpread("x")
+	s.take(&pool.Snapshot{Members: members})
+	for key, want := range map[string]string{"launching/alone": "builder", "launching/none": ""} {
+		if home, _ := s.home(key); home.name != want {
+			t.Errorf("%s belongs to %q, want %q", key, home.name, want)
+		}
+	}
 }
