@@ -283,6 +283,7 @@ type image struct {
 	Size   int64
 	Algo   string `json:"os_hash_algo"`
 	Hash   string `json:"os_hash_value"`
+	Format string `json:"disk_format"`
 }
 
 // servers lists the servers of the project.

@@ -53,10 +53,12 @@ func TestNodesForRequests(t *testing.T) {
 }
 
 // The real diskimage-builder, called the way nodepool calls it: what it leaves
-// on disk is what the clouds get.
+// on disk is what the clouds get, each in its format, and servers are made of.
 func TestDiskimageBuilder(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, newTenant(t, "r1", "r2"))
+	n := newTenant(t, "r1", "r2")
+	n.vary(t, "r2", "r2", keys{"image_format": "raw"})
+	s := newSite(t, n)
 	kernel := exec.Command("./tiny-image", "-K", filepath.Join(s.dir, "kernel"), filepath.Join(s.dir, "kernel.raw"))
 	if out, err := kernel.CombinedOutput(); err != nil {
 		t.Fatalf("tiny-image: %v\n%s", err, out)
@@ -68,8 +70,19 @@ func TestDiskimageBuilder(t *testing.T) {
 			"name": image.name, "elements": []string{"tiny-vm"}, "username": "root",
 			"env-vars": keys{"DIB_JOURNAL_SIZE": "4", "TINY_KERNEL_DIR": filepath.Join(s.dir, "kernel"), "TMP_DIR": s.dir},
 		}},
-	}, provider("r1", image.uploaded()), provider("r2", image.uploaded()))
+	},
+		provider("r1", image.uploaded(), pool("main", nil, image.label("dib-r1", keys{"min-ready": 1}))),
+		provider("r2", image.uploaded(), pool("main", nil, image.label("dib-r2", keys{"min-ready": 1}))),
+	)
 	image.await(t, "r1", "r2")
+	for cloud, format := range map[string]string{"r1": "qcow2", "r2": "raw"} {
+		uploaded := image.in(t, cloud)
+		equal(t, "format in "+cloud, uploaded.Format, format)
+		s.awaitUp(t, cloud, 1)
+		for _, v := range s.ours(t, cloud) {
+			equal(t, "image of the server in "+cloud, v.imageID(), uploaded.ID)
+		}
+	}
 	s.retire(t)
 }
 

@@ -248,6 +248,13 @@ func (d *diskimage) nothingBut(t *testing.T, cloud string, providers ...string) 
 // reached at an address.
 func (n *tenant) through(t *testing.T, cloud, name, address string) {
 	t.Helper()
+	n.vary(t, cloud, name, keys{"image_endpoint_override": address + "/v2"})
+}
+
+// vary makes a cloud of the tenant, under a name of its own or the same, that
+// differs from another one.
+func (n *tenant) vary(t *testing.T, cloud, name string, differs keys) {
+	t.Helper()
 	text, err := os.ReadFile(n.file)
 	var file struct {
 		Clouds map[string]keys `yaml:"clouds"`
@@ -256,7 +263,7 @@ func (n *tenant) through(t *testing.T, cloud, name, address string) {
 		err = yaml.Unmarshal(text, &file)
 	}
 	if err == nil {
-		file.Clouds[name] = with(keys{"image_endpoint_override": address + "/v2"}, file.Clouds[cloud])
+		file.Clouds[name] = with(differs, file.Clouds[cloud])
 		text, err = yaml.Marshal(file)
 	}
 	if err == nil {
