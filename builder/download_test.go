@@ -154,7 +154,7 @@ func TestRefusesDownloads(t *testing.T) {
 		data           []byte
 		want           string
 	}{
-		"corrupt":      {"/d.img", "sha256:" + strings.Repeat("0", 64), disk(t, "raw", "x"), "the sha256 of what was downloaded is"},
+		"corrupt":      {"/d.img", "sha256:" + strings.Repeat("0", 64), disk(t, "raw", "x"), "the sha256 of what arrived is"},
 		"a page":       {"/d.img", "", []byte("<html>log in first"), "it is no disk image"},
 		"empty":        {"/d.img", "", []byte{}, "the file is empty"},
 		"another name": {"/d.qcow2", "", disk(t, "raw", "x"), "d.qcow2 is no qcow2 image but raw"},

@@ -11,18 +11,13 @@ package export
 import (
 	"cmp"
 	"context"
-	"crypto/md5" //nolint:gosec // old clouds have nothing else
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"os"
 	"time"
 
 	"poold/cloud"
+	"poold/internal/digest"
 	"poold/internal/sleep"
 	"poold/pool"
 )
@@ -80,7 +75,7 @@ func (e *Exporter) Export(ctx context.Context, s Spec, path string, log io.Write
 	if err := d.run(ctx); err != nil {
 		return nil, "", err
 	}
-	if err := verify(ctx, path, source); err != nil {
+	if err := digest.Verify(ctx, path, source.HashAlgo, source.Hash); err != nil {
 		return nil, "", errors.Join(err, d.discard())
 	}
 	origin := &pool.Origin{Provider: e.Provider, ImageID: id}
@@ -155,33 +150,4 @@ func after(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
-}
-
-// verify compares a file with what the cloud says of its data.
-func verify(ctx context.Context, path string, want cloud.Source) error {
-	var h hash.Hash
-	switch want.HashAlgo {
-	case "sha512":
-		h = sha512.New()
-	case "sha256":
-		h = sha256.New()
-	case "md5":
-		h = md5.New() //nolint:gosec // see the import
-	default:
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
-	defer stop()
-	if _, err := io.Copy(h, f); err != nil {
-		return errors.Join(context.Cause(ctx), err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want.Hash {
-		return fmt.Errorf("the %s of what was read is %s, of the image %s", want.HashAlgo, got, want.Hash)
-	}
-	return nil
 }

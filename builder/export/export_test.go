@@ -159,7 +159,7 @@ func TestServer(t *testing.T) {
 	for name, broken := range map[string]func(c *cloudOf){
 		"the cloud broke the image": func(c *cloudOf) { c.statuses = []cloud.ImageStatus{cloud.ImageSaving, cloud.ImageBroken} },
 		"it is a reference":         func(c *cloudOf) { c.data = nil },
-		"of what was read is":       func(c *cloudOf) { c.hash = "another" },
+		"of what arrived is":        func(c *cloudOf) { c.hash = "another" },
 		"not-found": func(c *cloudOf) {
 			c.read = func(int64) (io.Reader, error) { return nil, &cloud.Error{Kind: cloud.NotFound} }
 		},

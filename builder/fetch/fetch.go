@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"poold/internal/digest"
 )
 
 const (
@@ -94,7 +96,7 @@ func (c *Client) Fetch(ctx context.Context, s Source, path string, log io.Writer
 		}
 		p.tell("%v after %d bytes, going on", err, p.size)
 	}
-	if err := verify(ctx, path, sum); err != nil {
+	if err := digest.Verify(ctx, path, sum.algorithm, sum.value); err != nil {
 		return Origin{}, errors.Join(err, p.discard())
 	}
 	origin := p.origin

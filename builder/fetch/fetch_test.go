@@ -182,7 +182,7 @@ func TestMisbehaviour(t *testing.T) {
 		"corrupt": {func(w http.ResponseWriter, _ *http.Request) bool {
 			_, _ = w.Write(make([]byte, 4096))
 			return true
-		}, "the sha256 of what was downloaded is "},
+		}, "the sha256 of what arrived is "},
 		"refused": {func(w http.ResponseWriter, _ *http.Request) bool {
 			http.Error(w, "no", http.StatusForbidden)
 			return true

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -110,33 +109,4 @@ func sumIn(sums io.Reader, name string) (sum, error) {
 		}
 	}
 	return sum{}, fmt.Errorf("no checksum of %s", name)
-}
-
-// verify compares a file with its checksum, if that is known.
-func verify(ctx context.Context, file string, want sum) error {
-	var h hash.Hash
-	switch want.algorithm {
-	case "md5":
-		h = md5.New() //nolint:gosec // see the import
-	case "sha256":
-		h = sha256.New()
-	case "sha512":
-		h = sha512.New()
-	default:
-		return nil
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
-	defer stop()
-	if _, err := io.Copy(h, f); err != nil {
-		return errors.Join(context.Cause(ctx), err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want.value {
-		return fmt.Errorf("the %s of what was downloaded is %s, not %s", want.algorithm, got, want.value)
-	}
-	return nil
 }

@@ -41,8 +41,8 @@ func table() []row {
 		{"allocator", []string{"internal/rest", "pool"}, []string{prometheus, xsync, zap}},
 		{"launcher", []string{"cloud", "internal/rest", "internal/sleep", "pool"}, []string{prometheus, ssh, xsync, zap}},
 		{"builder", []string{"builder/export", "builder/fetch", "internal/sleep", "pool"}, []string{prometheus, xsync, zap}},
-		{"builder/export", []string{"cloud", "internal/sleep", "pool"}, []string{xsync}},
-		{"builder/fetch", nil, []string{httpPkg}},
+		{"builder/export", []string{"cloud", "internal/digest", "internal/sleep", "pool"}, []string{xsync}},
+		{"builder/fetch", []string{"internal/digest"}, []string{httpPkg}},
 		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xrate, xsync, zap}},
 		{"web", []string{"pool"}, []string{httpPkg, prometheus, zap}},
 
@@ -70,6 +70,7 @@ func table() []row {
 		{"internal/archtest", nil, nil},
 		{"internal/golden", nil, []string{"github.com/google/go-cmp"}},
 		{"internal/recordtest", []string{"pool"}, nil},
+		{"internal/digest", nil, nil},
 		{"internal/rest", nil, nil},
 		{"internal/sleep", nil, nil},
 		{"internal/spell", nil, nil},
