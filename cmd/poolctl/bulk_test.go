@@ -34,7 +34,7 @@ func TestBulk(t *testing.T) {
 		{"node hold --state ready --confirm 1", 0, "n2\n", "", []string{"node-hold n2"}},
 		{"peer list -o ansible", exitUsage, "", "-o ansible", nil},
 	} {
-		before := commands(t, records)
+		before := told(t, records)
 		out, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
 		code, text := 0, ""
 		if err != nil {
@@ -43,15 +43,15 @@ func TestBulk(t *testing.T) {
 		if code != c.code || out != c.out || !strings.Contains(text, c.err) {
 			t.Errorf("poolctl %s: printed %q, exit code %d, error %q; want %q, %d, %q", c.line, out, code, text, c.out, c.code, c.err)
 		}
-		did := slices.DeleteFunc(commands(t, records), func(done string) bool { return slices.Contains(before, done) })
+		did := slices.DeleteFunc(told(t, records), func(done string) bool { return slices.Contains(before, done) })
 		if !slices.Equal(did, c.does) {
 			t.Errorf("poolctl %s does %q, want %q", c.line, did, c.does)
 		}
 	}
 }
 
-// commands lists the commands that were given, sorted.
-func commands(t *testing.T, records *store.Store) []string {
+// told lists the commands that were given, sorted.
+func told(t *testing.T, records *store.Store) []string {
 	t.Helper()
 	s, err := records.Read(t.Context())
 	if err != nil {
@@ -59,7 +59,7 @@ func commands(t *testing.T, records *store.Store) []string {
 	}
 	var list []string
 	for _, c := range s.Commands {
-		list = append(list, string(c.Verb)+" "+string(c.Node))
+		list = append(list, string(c.Verb)+" "+string(c.Node)+c.Target)
 	}
 	slices.Sort(list)
 	return list

@@ -38,12 +38,14 @@ func (e *env) complete(of names) cobra.CompletionFunc {
 }
 
 // completions adds names to the arguments and flags of all commands below root:
-// what takes an argument takes the names of its noun, but for the leaks of a
-// provider, which are agreed to by its name.
+// what takes an argument takes the names of its noun, but for some verbs.
 func (e *env) completions(root *cobra.Command) {
 	arguments := map[string]names{
 		"node": nodeNames, "request": requestNames, "image": imageNames, "upload": uploadNames, "provider": providerNames,
 		"peer": peerNames, "leak": leakNames, "agree": providerNames, root.Name(): nodeNames,
+		// nodepool's
+		"image-build": imageNames, "image-pause": imageNames, "image-unpause": imageNames, "dib-image-delete": dashedNames,
+		"info": providerNames,
 	}
 	states := map[string][]string{
 		"node": plain(pool.NodeMachine().States()), root.Name(): plain(pool.NodeMachine().States()),
@@ -102,6 +104,15 @@ func imageNames(s *pool.Snapshot) []string {
 	var list []string
 	for _, m := range s.Members {
 		list = append(list, m.Images...)
+	}
+	return list
+}
+
+// dashedNames are builds as nodepool calls them.
+func dashedNames(s *pool.Snapshot) []string {
+	var list []string
+	for _, b := range s.Builds {
+		list = append(list, b.Image+"-"+b.ID)
 	}
 	return list
 }

@@ -84,6 +84,10 @@ func command(now func() time.Time) *cobra.Command {
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
 	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
 		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf())
+	root.AddCommand(nodepool(&e)...)
+	if err := oldFlags(&e, list, remove); err != nil {
+		panic(err) // a flag that is not there
+	}
 	e.completions(root)
 	return root
 }
