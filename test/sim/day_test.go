@@ -236,6 +236,9 @@ func (y *day) decide() {
 		for _, c := range d.Write.Allocations {
 			y.answer(c)
 		}
+		for _, c := range d.Write.Uploads {
+			y.note(c)
+		}
 		for _, l := range d.Launches {
 			y.launch(l)
 			booked[l.Node.Provider] = pool.Resources{}
@@ -303,6 +306,19 @@ func (y *day) write(c pool.Change[pool.Node]) {
 		y.users[c.After.ID] = *c.After.AllocatedTo
 	}
 	k.put(at, c.After, y)
+}
+
+// note takes in what the allocator says of an upload.
+func (y *day) note(c pool.Change[pool.Upload]) {
+	at := slices.Index(y.uploads, c.Before)
+	if at < 0 {
+		y.t.Fatalf("I7: an upload is written that was written since: %+v", c.Before)
+	}
+	y.revision++
+	u := *c.After
+	u.Revision = y.revision
+	y.uploads = slices.Clone(y.uploads)
+	y.uploads[at] = &u
 }
 
 func (c *dayCloud) find(id pool.NodeID) int {
