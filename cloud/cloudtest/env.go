@@ -57,6 +57,9 @@ type Env struct {
 	// Lent says that instances are not made but lent: their zone is all that
 	// can be asked for, and Zone has room for four of them.
 	Lent bool
+	// Disks says that a snapshot of an instance has data. Hosts that only pretend
+	// to run instances have none to give.
+	Disks bool
 	// Look says what the cloud made an instance with.
 	Look func(id string) Made
 	// DropKeyPair deletes a key pair, if it is there.

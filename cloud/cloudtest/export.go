@@ -20,6 +20,8 @@ func hasExport(s *subject) bool {
 	return ok
 }
 
+func hasDisks(s *subject) bool { return s.Disks && hasExport(s) }
+
 // snapshot is what is asked for of a server.
 func (s *subject) snapshot(server string) cloud.SnapshotSpec {
 	return cloud.SnapshotSpec{

@@ -37,7 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"an image is created, sent, verified and deleted", hasImages, imageLife},
 		{"images of others are not touched", hasImages, foreignImage},
 		{"an image gets its data once, and all of it", hasImages, imageData},
-		{"the disk of a server is taken out in parts", hasExport, exportServer},
+		{"the disk of a server is taken out in parts", hasDisks, exportServer},
 		{"what cannot be taken out is refused by kind", hasExport, refusedExports},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func TestConformance(t *testing.T) {
 		other := open(t, e.OtherInstallation, cloud.Open{})
 		e.Other = other
 		e.Again = func() cloud.Driver { return open(t, e.Installation, cloud.Open{}) }
-		e.Zone, e.Tags, e.Volumes = "az2", true, true
+		e.Zone, e.Tags, e.Volumes, e.Disks = "az2", true, true, true
 		equip(t, &e, other)
 		f := fronted(t, "sim", "RegionOne")
 		e.Sent, e.Inject = f.count, f.inject

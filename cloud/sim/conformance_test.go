@@ -26,6 +26,7 @@ func TestDriverConformance(t *testing.T) {
 		}
 		e.Driver = sim.NewDriver(c, clock.Now, e.Gate, e.Installation)
 		e.Again = func() cloud.Driver { return sim.NewDriver(c, clock.Now, cloud.Open{}, e.Installation) }
+		e.Disks = true
 		e.Zone, e.Tags, e.Volumes, e.Look = "az2", true, true, func(id string) cloudtest.Made { return made(t, c, clock, id) }
 		e.ServerGroup, e.ServerGroupID = "apart", c.ServerGroups()[0].ID
 		e.DropKeyPair = func(name string) { _ = c.DeleteKeyPair(name) } // it may not be there
