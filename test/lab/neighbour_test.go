@@ -3,11 +3,14 @@
 package lab
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"poold/test/proc"
 )
 
 // A project that poold shares with nodepool, with another poold and with
@@ -44,6 +47,12 @@ func (n *tenant) strangers(t *testing.T, cloud string) {
 	n.newFloatingIP(t, cloud, "")
 	taken := n.newFloatingIP(t, cloud, "poold installation=another node=n1 provider="+cloud+" revision=7")
 	c.put(t, network, "/v2.0/floatingips/"+taken, object{"floatingip": object{"port_id": c.ports(t, other.ID)[0].ID}})
+	var seen struct{ Server server }
+	proc.Await(t, "nova shows the floating IP", long, func() (string, bool) { // some time after it is there
+		seen.Server = server{}
+		c.get(t, compute, "/servers/"+other.ID, &seen)
+		return seen.Server.String(), len(slices.Concat(slices.Collect(maps.Values(seen.Server.Addresses))...)) == 2
+	})
 	lost := c.create(t, network, "/v2.0/ports", "port", object{
 		"network_id": c.ownNetwork(t, tenantNet), "name": "nodepool-port", "device_id": nodepool.ID,
 	})
