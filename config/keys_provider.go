@@ -251,7 +251,7 @@ func freshPool() providerPool {
 }
 
 func poolKeys() table[providerPool] {
-	own := []field[providerPool]{
+	own := slices.Concat([]field[providerPool]{
 		text("name", func(p *providerPool) *value[string] { return &p.name },
 			"The name of the pool in its provider.").needed(),
 		boolean("ignore-provider-quota", func(p *providerPool) *value[bool] { return &p.ignoreQuota },
@@ -266,19 +266,26 @@ func poolKeys() table[providerPool] {
 			"Give a server a floating IP if it needs one to be reached."),
 		boolean("host-key-checking", func(p *providerPool) *value[bool] { return &p.hostKeyChecking },
 			"Read the host keys of a node before it is ready; without, an active server is ready."),
+	}, sharedPoolKeys(), []field[providerPool]{
+		many("labels", func(p *providerPool) *[]poolLabel { return &p.labels }, poolLabelKeys(),
+			"The labels that this pool offers, and how it makes their nodes."),
+	})
+	return table[providerPool]{
+		title:  "providers[].pools[]",
+		fresh:  freshPool,
+		fields: append(own, capKeys(func(p *providerPool) *caps { return &p.caps })...),
+	}
+}
+
+// sharedPoolKeys are those of pools of every driver.
+func sharedPoolKeys() []field[providerPool] {
+	return []field[providerPool]{
 		entries("node-attributes", func(p *providerPool) *value[[]entry] { return &p.attributes },
 			"Attributes that clients see of every node."),
 		integer("priority", math.MinInt32, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.priority },
 			"Lower numbers are preferred; that of the provider unless it is given.").silent(),
 		integer("weight", 1, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.weight },
 			"The pool's share among pools of equal priority; that of the provider unless it is given.").silent(),
-		many("labels", func(p *providerPool) *[]poolLabel { return &p.labels }, poolLabelKeys(),
-			"The labels that this pool offers, and how it makes their nodes."),
-	}
-	return table[providerPool]{
-		title:  "providers[].pools[]",
-		fresh:  freshPool,
-		fields: append(own, capKeys(func(p *providerPool) *caps { return &p.caps })...),
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"poold/pool"
@@ -53,20 +54,15 @@ func staticPoolKeys() table[providerPool] {
 	return table[providerPool]{
 		title: "providers[].pools[], driver static",
 		fresh: freshPool,
-		fields: []field[providerPool]{
+		fields: slices.Concat([]field[providerPool]{
 			text("name", func(p *providerPool) *value[string] { return &p.name },
 				"The name of the pool in its provider.").needed(),
 			limit("max-servers", func(p *providerPool) *value[int64] { return &p.caps.servers },
 				"How many nodes there may be; `0` allows none."),
-			entries("node-attributes", func(p *providerPool) *value[[]entry] { return &p.attributes },
-				"Attributes that clients see of every node."),
-			integer("priority", math.MinInt32, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.priority },
-				"Lower numbers are preferred; that of the provider unless it is given.").silent(),
-			integer("weight", 1, math.MaxInt32, func(p *providerPool) *value[int64] { return &p.weight },
-				"The pool's share among pools of equal priority; that of the provider unless it is given.").silent(),
+		}, sharedPoolKeys(), []field[providerPool]{
 			many("nodes", func(p *providerPool) *[]host { return &p.hosts }, hostKeys(),
 				"The hosts."),
-		},
+		}),
 	}
 }
 
