@@ -82,6 +82,15 @@ func (e *env) completeFlags(verb *cobra.Command, flags map[string]names) {
 	}
 }
 
+// called lists what records are called.
+func called[T any](records []T, name func(T) string) []string {
+	list := make([]string, 0, len(records))
+	for _, r := range records {
+		list = append(list, name(r))
+	}
+	return list
+}
+
 func nodeNames(s *pool.Snapshot) []string {
 	var list []string
 	for _, n := range s.Nodes {
@@ -93,11 +102,7 @@ func nodeNames(s *pool.Snapshot) []string {
 }
 
 func requestNames(s *pool.Snapshot) []string {
-	var list []string
-	for _, r := range s.Requests {
-		list = append(list, r.Client+"/"+r.ID)
-	}
-	return list
+	return called(s.Requests, func(r *pool.Request) string { return r.Client + "/" + r.ID })
 }
 
 func imageNames(s *pool.Snapshot) []string {
@@ -110,19 +115,11 @@ func imageNames(s *pool.Snapshot) []string {
 
 // dashedNames are builds as nodepool calls them.
 func dashedNames(s *pool.Snapshot) []string {
-	var list []string
-	for _, b := range s.Builds {
-		list = append(list, b.Image+"-"+b.ID)
-	}
-	return list
+	return called(s.Builds, func(b *pool.Build) string { return b.Image + "-" + b.ID })
 }
 
 func uploadNames(s *pool.Snapshot) []string {
-	var list []string
-	for _, u := range s.Uploads {
-		list = append(list, uploadName(u))
-	}
-	return list
+	return called(s.Uploads, uploadName)
 }
 
 func providerNames(s *pool.Snapshot) []string { return slices.Collect(maps.Keys(providers(s))) }
@@ -130,17 +127,9 @@ func providerNames(s *pool.Snapshot) []string { return slices.Collect(maps.Keys(
 func labelNames(s *pool.Snapshot) []string { return slices.Collect(maps.Keys(labels(s))) }
 
 func peerNames(s *pool.Snapshot) []string {
-	var list []string
-	for _, m := range s.Members {
-		list = append(list, m.Name)
-	}
-	return list
+	return called(s.Members, func(m *pool.Member) string { return m.Name })
 }
 
 func leakNames(s *pool.Snapshot) []string {
-	var list []string
-	for _, f := range leaks(s, "") {
-		list = append(list, f.Key())
-	}
-	return list
+	return called(leaks(s, ""), func(f found) string { return f.Key() })
 }
