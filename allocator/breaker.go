@@ -59,10 +59,10 @@ func blamed(n *pool.Node) []breakerKey {
 type breaker struct {
 	success time.Time
 	// failures is how many nodes failed in a row, and streak how many
-	// launches, a batch as one; newest is when the last of them did, and last
-	// why.
+	// launches, a batch as one; oldest and newest are when the first and the
+	// last of them did, and last is why.
 	failures, streak int
-	newest           time.Time
+	oldest, newest   time.Time
 	last             *pool.Node
 	batch            map[string]bool
 	// open says that nothing may be launched but probes; until is when the
@@ -213,6 +213,9 @@ func (b *breaker) failed(n *pool.Node) {
 	}
 	if b.last == nil || at.After(b.newest) {
 		b.newest, b.last = at, n
+	}
+	if b.oldest.IsZero() || at.Before(b.oldest) {
+		b.oldest = at
 	}
 	b.failures++
 	if n.Batch == "" || !b.batch[n.Batch] {

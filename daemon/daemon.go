@@ -25,7 +25,6 @@ import (
 	"poold/store/kv"
 	"poold/store/kv/etcdkv"
 	"poold/uploader"
-	"poold/web"
 )
 
 const (
@@ -217,33 +216,20 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 
 // serveWeb serves the pages until ctx ends.
 func (d *Daemon) serveWeb(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: web.New(web.Config{
-			Snapshot: d.view.Load().Snapshot,
-			Catalog:  func() *pool.Catalog { return &d.cfg.Catalog },
-			Ready:    d.ready,
-			Image:    d.imageFiles(),
-			Gatherer: d.registry,
-			Log:      d.log.Named("web"),
-		}),
-		ReadHeaderTimeout: closeTime,
-	}
+	pages := d.pages()
+	server := &http.Server{Handler: pages, ReadHeaderTimeout: closeTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader}
 	stopped := context.AfterFunc(ctx, func() { _ = server.Close() }) // ends Serve, which reports it
 	defer stopped()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return pages.Run(ctx) })
+	g.Go(func() error { return serveUntil(ctx, server, listener) })
+	return g.Wait()
+}
+
+// serveUntil serves until ctx ends.
+func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the web pages: %w", err)
 	}
 	return context.Cause(ctx)
-}
-
-// ready lists the conditions of readiness.
-func (d *Daemon) ready() []web.Check {
-	checks := []web.Check{{Name: "session"}, {Name: "records"}}
-	if !d.session.Load() {
-		checks[0].Problem = "no session with etcd: nothing is launched or deleted"
-	}
-	if !d.view.Load().Synced() {
-		checks[1].Problem = "the records are not up to date"
-	}
-	return checks
 }

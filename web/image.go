@@ -10,7 +10,7 @@ import (
 
 // image sends a file to the cloud that knows its name. Whoever does not know
 // it learns nothing, not even whether there is any.
-func (s *server) image(w http.ResponseWriter, r *http.Request) {
+func (s *Server) image(w http.ResponseWriter, r *http.Request) {
 	file, size, err := s.Image(r.Context(), r.PathValue("name"))
 	if err != nil {
 		http.NotFound(w, r)

@@ -6,7 +6,7 @@ import (
 
 // lists maps each kind to the function that lists it. An empty list is [],
 // never null.
-func (s *server) lists() map[string]func(*pool.Snapshot) any {
+func (s *Server) lists() map[string]func(*pool.Snapshot) any {
 	return map[string]func(*pool.Snapshot) any{
 		"nodes":     func(n *pool.Snapshot) any { return nodes(n) },
 		"requests":  func(n *pool.Snapshot) any { return requests(n) },
@@ -20,15 +20,22 @@ func (s *server) lists() map[string]func(*pool.Snapshot) any {
 
 // nodes hides how to reach a node unless somebody may be using it.
 func nodes(s *pool.Snapshot) []*pool.Node {
-	shown := make([]*pool.Node, 0, len(s.Nodes))
+	all := make([]*pool.Node, 0, len(s.Nodes))
 	for _, n := range s.Nodes {
-		if n.State != pool.NodeInUse && n.State != pool.NodeHold {
-			n = n.Clone()
-			n.Addresses, n.InterfaceIP, n.HostKeys = nil, "", nil
-		}
-		shown = append(shown, n)
+		all = append(all, shown(n))
 	}
-	return shown
+	return all
+}
+
+// shown is a node without what would tell how to reach it, unless somebody may
+// be using it.
+func shown(n *pool.Node) *pool.Node {
+	if n.State == pool.NodeInUse || n.State == pool.NodeHold {
+		return n
+	}
+	n = n.Clone()
+	n.Addresses, n.InterfaceIP, n.HostKeys = nil, "", nil
+	return n
 }
 
 // request is a request with its answer.

@@ -26,7 +26,7 @@ type cell struct {
 // titles and units are nodepool's, as far as poold has what they name: ages
 // are seconds since the epoch in the lists of images and a text in the list of
 // nodes.
-func (s *server) oldLists() map[string]func(*pool.Snapshot, *http.Request) [][]cell {
+func (s *Server) oldLists() map[string]func(*pool.Snapshot, *http.Request) [][]cell {
 	return map[string]func(*pool.Snapshot, *http.Request) [][]cell{
 		"/node-list":      oldNodes,
 		"/request-list":   func(n *pool.Snapshot, _ *http.Request) [][]cell { return oldRequests(n) },
@@ -39,7 +39,7 @@ func (s *server) oldLists() map[string]func(*pool.Snapshot, *http.Request) [][]c
 
 // old answers one of nodepool's lists, as JSON for who accepts that and else
 // as a text table, with the fields that were asked for.
-func (s *server) old(list func(*pool.Snapshot, *http.Request) [][]cell) http.HandlerFunc {
+func (s *Server) old(list func(*pool.Snapshot, *http.Request) [][]cell) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		snapshot := s.Snapshot()
@@ -57,7 +57,7 @@ func (s *server) old(list func(*pool.Snapshot, *http.Request) [][]cell) http.Han
 }
 
 // oldReady is nodepool's readiness: a status, and a word in the body.
-func (s *server) oldReady(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) oldReady(w http.ResponseWriter, _ *http.Request) {
 	for _, c := range s.Ready() {
 		if c.Problem != "" {
 			http.Error(w, "NOT READY", http.StatusServiceUnavailable)
@@ -80,7 +80,7 @@ func chosen(rows [][]cell, fields string) [][]cell {
 	return rows
 }
 
-func (s *server) oldJSON(w http.ResponseWriter, rows [][]cell) {
+func (s *Server) oldJSON(w http.ResponseWriter, rows [][]cell) {
 	items := make([]map[string]any, 0, len(rows))
 	for _, row := range rows {
 		item := make(map[string]any, len(row))
@@ -95,7 +95,7 @@ func (s *server) oldJSON(w http.ResponseWriter, rows [][]cell) {
 	}
 }
 
-func (s *server) oldText(w http.ResponseWriter, rows [][]cell) {
+func (s *Server) oldText(w http.ResponseWriter, rows [][]cell) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for i, row := range rows {

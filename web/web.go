@@ -1,6 +1,8 @@
-// Package web serves what poold knows over HTTP: health for machines, metrics
-// for Prometheus, and every list as JSON.
+// Package web serves what poold knows over HTTP: pages for people, health for
+// machines, metrics for Prometheus, and every list as JSON.
 //
+//	/                   what is wrong, and how everything is; pages of nodes,
+//	                    requests, images, providers, labels and peers below it
 //	/healthz            the process is alive
 //	/readyz             200 when it can do its work, else 503 and what is wrong
 //	/metrics            Prometheus
@@ -12,6 +14,9 @@
 // Everything is read from the cache of records; no request reaches etcd or a
 // cloud, and nothing can be changed here. The addresses and host keys of a node
 // are shown while it is in use or held, and at no other time.
+//
+// What the pages show is worked out by package model, once for any number of
+// readers, and drawn here.
 package web
 
 import (
@@ -19,6 +24,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -44,24 +50,50 @@ type Config struct {
 	Ready func() []Check
 	// Image opens the file that a cloud is to fetch by a name, and tells its
 	// size; it may be nil.
-	Image    func(ctx context.Context, name string) (io.ReadCloser, int64, error)
+	Image func(ctx context.Context, name string) (io.ReadCloser, int64, error)
+	// Changed returns a channel that receives after every change of the records,
+	// and a function that ends that; it may be nil.
+	Changed func() (changed <-chan struct{}, cancel func())
+	// Breakers finds the launches that are stopped; it may be nil.
+	Breakers func(nodes []*pool.Node, now time.Time) []pool.Breaker
+	// Etcd tells when etcd last answered, and how long it takes to; it may be
+	// nil.
+	Etcd func() (contact time.Time, latency time.Duration)
+	// BuildLog returns the end of the log of a build that is on this peer; it
+	// may be nil.
+	BuildLog func(b *pool.Build) (string, error)
 	Gatherer prometheus.Gatherer
 	Log      *zap.Logger
 }
 
-// server answers requests from its configuration.
-type server struct {
+// Server serves everything that the package has. Its [Server.Run] keeps what
+// the pages remember.
+type Server struct {
 	Config
+
+	mux     *http.ServeMux
+	pages   pages
+	site    sites
+	history history
+	live    live
 }
 
-// New returns the handler for everything that the package serves.
-func New(cfg Config) http.Handler {
-	s := &server{cfg}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.index)
+// New returns a server of cfg.
+func New(cfg Config) *Server {
+	s := &Server{Config: cfg, mux: http.NewServeMux(), pages: newPages()}
+	s.routes()
+	return s
+}
+
+// ServeHTTP is part of http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+func (s *Server) routes() {
+	mux := s.mux
+	s.pageRoutes()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{}))
 	for kind, list := range s.lists() {
 		mux.HandleFunc("GET /api/v1/"+kind, func(w http.ResponseWriter, _ *http.Request) {
 			snapshot := s.Snapshot()
@@ -79,7 +111,6 @@ func New(cfg Config) http.Handler {
 	if s.Image != nil {
 		mux.HandleFunc("GET /image-files/{name}", s.image)
 	}
-	return mux
 }
 
 // errUnread answers who asks too early.
@@ -90,17 +121,8 @@ type problem struct {
 	Error string `json:"error"`
 }
 
-// index names what there is, for somebody who opens the port in a browser.
-func (s *server) index(w http.ResponseWriter, _ *http.Request) {
-	s.reply(w, http.StatusOK, map[string]any{"poold": []string{
-		"/healthz", "/readyz", "/metrics", "/api/v1/images", "/api/v1/labels", "/api/v1/nodes", "/api/v1/peers",
-		"/api/v1/providers", "/api/v1/requests", "/api/v1/uploads", "/dib-image-list", "/image-list", "/image-status",
-		"/label-list", "/node-list", "/ready", "/request-list",
-	}})
-}
-
 // ready answers 503 as long as any condition has a problem.
-func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	checks, status := s.Ready(), http.StatusOK
 	for _, c := range checks {
 		if c.Problem != "" {
@@ -111,7 +133,7 @@ func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // reply writes a value as JSON. A client that went away is no concern of ours.
-func (s *server) reply(w http.ResponseWriter, status int, value any) {
+func (s *Server) reply(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)

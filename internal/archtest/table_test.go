@@ -44,7 +44,8 @@ func table() []row {
 		{"builder/export", []string{"cloud", "internal/digest", "internal/sleep", "pool"}, []string{xsync}},
 		{"builder/fetch", []string{"internal/digest"}, []string{httpPkg}},
 		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xrate, xsync, zap}},
-		{"web", []string{"pool"}, []string{httpPkg, prometheus, zap}},
+		{"web", []string{"pool", "web/model"}, []string{httpPkg, prometheus, "github.com/prometheus/client_model", zap}},
+		{"web/model", []string{"pool"}, nil},
 
 		{"cloud", []string{"pool"}, nil},
 		{"cloud/cloudtest", []string{"cloud", "pool"}, []string{"github.com/google/go-cmp"}},

@@ -1,0 +1,310 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"poold/pool"
+)
+
+// The bounds beyond which something is wrong.
+const (
+	// SlowEtcd is how long etcd may take to answer.
+	SlowEtcd = 500 * time.Millisecond
+	// EtcdSilence is how long it may say nothing: it is asked every five seconds.
+	EtcdSilence = 20 * time.Second
+	// ListSilence is how long no list of a cloud's instances may be answered.
+	ListSilence = 3 * time.Minute
+	// DeleteTime is how long a delete may take.
+	DeleteTime = 10 * time.Minute
+	// UseTime is how long a node may be in use where its label does not say.
+	UseTime = 12 * time.Hour
+	// WaitTime is how long a request may wait.
+	WaitTime = 30 * time.Minute
+	// QuotaTime is how long a request may wait for quota.
+	QuotaTime = time.Minute
+)
+
+// Severity is how bad a trouble is.
+type Severity string
+
+// The severities: nodes are not handed out as they should be, or will soon not.
+const (
+	Bad  Severity = "bad"
+	Warn Severity = "warn"
+)
+
+// NobodyDoes is the class of what no peer does. Duties change hands, so it is no
+// trouble at once.
+const NobodyDoes = "nobody-does"
+
+// Trouble is something that is wrong.
+type Trouble struct {
+	// Class is a word from a small fixed set, the same as in the alerts and the
+	// runbook. With Of, it names the trouble for as long as it lasts.
+	Class    string   `json:"class"`
+	Severity Severity `json:"severity"`
+	// Of is who is to blame: a provider, an image, a client, a peer.
+	Of string `json:"of,omitempty"`
+	// Text says what is wrong, to a human.
+	Text string `json:"text"`
+	// Since is when it began; zero if the records do not say.
+	Since time.Time `json:"since"`
+	// Path is where there is more to see.
+	Path string `json:"path"`
+}
+
+// Key names the trouble for as long as it lasts.
+func (t *Trouble) Key() string { return t.Class + "/" + t.Of }
+
+// troubles lists what is wrong, the worst first, those alike by how long they
+// last.
+func troubles(in *Input, waiting []Waiting) []Trouble {
+	all := slices.Concat(
+		etcdTroubles(in), freezeTroubles(in), providerTroubles(in), breakerTroubles(in), deleteTroubles(in),
+		imageTroubles(in), quotaTroubles(in, waiting), waitTroubles(in, waiting), useTroubles(in), duties(in),
+	)
+	slices.SortStableFunc(all, func(a, b Trouble) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), compareSince(a.Since, b.Since))
+	})
+	return all
+}
+
+// compareSince puts what lasts longest first, and what nobody dated last.
+func compareSince(a, b time.Time) int {
+	if a.IsZero() != b.IsZero() {
+		if a.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return a.Compare(b)
+}
+
+func etcdTroubles(in *Input) []Trouble {
+	contact := in.Facts.EtcdContact
+	switch {
+	case !contact.IsZero() && in.Now.Sub(contact) > EtcdSilence:
+		return []Trouble{{
+			Class: "etcd-away", Severity: Bad, Of: "etcd", Since: contact, Path: "/peers",
+			Text: "etcd does not answer: nothing is decided, launched or handed out",
+		}}
+	case in.Facts.EtcdLatency > SlowEtcd:
+		return []Trouble{{
+			Class: "etcd-slow", Severity: Bad, Of: "etcd", Path: "/peers",
+			Text: fmt.Sprintf("etcd is slow: it takes %v to answer", in.Facts.EtcdLatency.Round(10*time.Millisecond)),
+		}}
+	}
+	return nil
+}
+
+func freezeTroubles(in *Input) []Trouble {
+	var all []Trouble
+	if f := in.Records.Freeze; f != nil {
+		all = append(all, Trouble{
+			Class: "frozen", Severity: Bad, Of: f.By, Text: f.Text(), Since: f.At, Path: "/events",
+		})
+	}
+	if n := len(in.Records.Unreadable); n > 0 {
+		all = append(all, Trouble{
+			Class: "unreadable", Severity: Bad, Of: "etcd", Path: "/peers",
+			Text: fmt.Sprintf("%d records cannot be read, first %s", n, in.Records.Unreadable[0]),
+		})
+	}
+	return all
+}
+
+// providerTroubles are of the clouds themselves.
+func providerTroubles(in *Input) []Trouble {
+	var all []Trouble
+	for i := range in.Catalog.Providers {
+		p := &in.Catalog.Providers[i]
+		add := func(class string, severity Severity, since time.Time, text string) {
+			all = append(all, Trouble{
+				Class: class, Severity: severity, Of: p.Name, Text: p.Name + ": " + text, Since: since, Path: ProviderPath(p.Name),
+			})
+		}
+		if q := in.Records.Quota(p.Name); q != nil && q.Trouble != "" {
+			add("provider-trouble", Bad, q.At, q.Trouble)
+		}
+		if h := in.Records.Health(p.Name); h != nil {
+			if h.Held(in.Now) {
+				add("provider-held", Bad, h.Vanished[0].Since,
+					fmt.Sprintf("%d nodes seem to have vanished at once; nothing is launched or deleted there", len(h.Vanished)))
+			}
+			if h.Frozen != "" {
+				add("sweep-frozen", Warn, deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
+			}
+		}
+		seen := in.Facts.Clouds[p.Name]
+		if !seen.LastList.IsZero() && in.Now.Sub(seen.LastList) > ListSilence {
+			add("provider-silent", Bad, seen.LastList, "the cloud does not answer lists of instances")
+		}
+		if seen.PausedUntil.After(in.Now) {
+			add("rate-limited", Warn, time.Time{}, "the cloud refuses calls as too many; none is made until "+
+				seen.PausedUntil.UTC().Format("15:04:05"))
+		}
+	}
+	return all
+}
+
+// breakerTroubles tells of launches that fail, for each provider once: of its
+// image if it is one image that fails, else of the cloud.
+func breakerTroubles(in *Input) []Trouble {
+	var all []Trouble
+	for from := 0; from < len(in.Breakers); {
+		to := from
+		for to < len(in.Breakers) && in.Breakers[to].Provider == in.Breakers[from].Provider {
+			to++
+		}
+		all = append(all, blame(in.Breakers[from:to]))
+		from = to
+	}
+	return all
+}
+
+func blame(of []pool.Breaker) Trouble {
+	first := slices.MinFunc(of, func(a, b pool.Breaker) int { return a.Since.Compare(b.Since) })
+	t := Trouble{
+		Class: "launches-fail", Severity: Bad, Of: first.Provider, Since: first.Since, Path: ProviderPath(first.Provider),
+		Text: first.Provider + ": " + first.Text,
+	}
+	if len(of) > 1 {
+		t.Text += fmt.Sprintf("; %d kinds of launch are stopped", len(of))
+	}
+	if first.Kind == pool.KindCapacity {
+		t.Class, t.Severity, t.Text = "cloud-full", Warn, first.Provider+" is full: "+first.Text
+	}
+	return t
+}
+
+// deleteTroubles tells of deletes that take too long.
+func deleteTroubles(in *Input) []Trouble {
+	return grouped(in.Records.Nodes, func(n *pool.Node) string {
+		if n.State == pool.NodeDeleting && in.Now.Sub(n.Since) > DeleteTime {
+			return n.Provider
+		}
+		return ""
+	}, func(provider string, count int, since time.Time) Trouble {
+		return Trouble{
+			Class: "deletes-stuck", Severity: Warn, Of: provider, Since: since,
+			Text: fmt.Sprintf("%s: %d deletes are stuck, and book quota", provider, count),
+			Path: "/nodes?state=deleting&provider=" + escape(provider),
+		}
+	})
+}
+
+// useTroubles tells of clients that keep nodes for too long.
+func useTroubles(in *Input) []Trouble {
+	most := map[string]time.Duration{}
+	for i := range in.Catalog.Labels {
+		most[in.Catalog.Labels[i].Name] = in.Catalog.Labels[i].MaxInUseAge
+	}
+	return grouped(in.Records.Nodes, func(n *pool.Node) string {
+		limit := cmp.Or(most[n.Label], UseTime)
+		if n.State == pool.NodeInUse && n.AllocatedTo != nil && in.Now.Sub(n.Since) > limit {
+			return n.AllocatedTo.Client
+		}
+		return ""
+	}, func(client string, count int, since time.Time) Trouble {
+		return Trouble{
+			Class: "never-released", Severity: Warn, Of: client, Since: since,
+			Text: fmt.Sprintf("client %s keeps %d nodes for very long", client, count),
+			Path: "/nodes?state=in-use&client=" + escape(client),
+		}
+	})
+}
+
+// grouped makes a trouble of the nodes that have the same name, which is empty
+// for those that are well.
+func grouped(nodes []*pool.Node, name func(*pool.Node) string, tell func(string, int, time.Time) Trouble) []Trouble {
+	count, since := map[string]int{}, map[string]time.Time{}
+	var order []string
+	for _, n := range nodes {
+		of := name(n)
+		if of == "" {
+			continue
+		}
+		if count[of] == 0 {
+			order = append(order, of)
+			since[of] = n.Since
+		}
+		count[of]++
+		if n.Since.Before(since[of]) {
+			since[of] = n.Since
+		}
+	}
+	var all []Trouble
+	for _, of := range order {
+		all = append(all, tell(of, count[of], since[of]))
+	}
+	return all
+}
+
+// quotaTroubles tells of providers whose quota keeps requests waiting.
+func quotaTroubles(in *Input, waiting []Waiting) []Trouble {
+	since, count := map[string]time.Time{}, map[string]int{}
+	for i := range waiting {
+		w := &waiting[i]
+		if w.Since.IsZero() || in.Now.Sub(w.Since) < QuotaTime {
+			continue
+		}
+		for _, r := range w.Reasons {
+			if r.Class != "quota" {
+				continue
+			}
+			if count[r.Provider]++; count[r.Provider] == 1 || w.Since.Before(since[r.Provider]) {
+				since[r.Provider] = w.Since
+			}
+		}
+	}
+	var all []Trouble
+	for i := range in.Catalog.Providers {
+		name := in.Catalog.Providers[i].Name
+		if n := count[name]; n > 0 {
+			all = append(all, Trouble{
+				Class: "quota-full", Severity: Warn, Of: name, Since: since[name], Path: ProviderPath(name),
+				Text: fmt.Sprintf("%s: the quota is used up; %d requests wait for it", name, n),
+			})
+		}
+	}
+	return all
+}
+
+// waitTroubles tells of the request that has waited longest.
+func waitTroubles(in *Input, waiting []Waiting) []Trouble {
+	var worst *Waiting
+	count := 0
+	for i := range waiting {
+		w := &waiting[i]
+		if w.Since.IsZero() || in.Now.Sub(w.Since) < WaitTime {
+			continue
+		}
+		if count++; worst == nil || w.Since.Before(worst.Since) {
+			worst = w
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	return []Trouble{{
+		Class: "waits-long", Severity: Warn, Of: worst.Client + "/" + worst.ID, Since: worst.Since,
+		Text: fmt.Sprintf("%d requests wait very long, longest %s/%s: %s", count, worst.Client, worst.ID,
+			cmp.Or(worst.Why(), "no reason is on record")),
+		Path: RequestPath(worst.Client, worst.ID),
+	}}
+}
+
+// deref is the time that there is.
+func deref(t *time.Time, otherwise time.Time) time.Time {
+	if t == nil {
+		return otherwise
+	}
+	return *t
+}
+
+// Unlimited tells whether a rate is no limit.
+func Unlimited(rate float64) bool { return rate == 0 || math.IsInf(rate, 1) }

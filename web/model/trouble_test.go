@@ -1,0 +1,178 @@
+package model
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"poold/pool"
+)
+
+// noon is when the tests look.
+func noon() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
+
+func before(d time.Duration) time.Time { return noon().Add(-d) }
+
+// well is an input in which nothing is wrong.
+func well() *Input {
+	return &Input{
+		Records: &pool.Snapshot{
+			Members: []*pool.Member{{Name: "one", Owns: []string{"allocator", "provider/east"}}},
+			Quotas:  []*pool.Quota{{Provider: "east", At: before(time.Hour), Limits: pool.NoLimits()}},
+			Builds: []*pool.Build{{
+				Image: "noble", ID: "1", State: pool.BuildReady, Created: before(2 * time.Hour), Builder: "one",
+			}},
+		},
+		Catalog: &pool.Catalog{
+			Labels:    []pool.Label{{Name: "noble"}},
+			Images:    []pool.Image{{Name: "noble"}},
+			Providers: []pool.Provider{{Name: "east", Images: []pool.ProviderImage{{Name: "noble"}}}},
+		},
+		Facts: Facts{EtcdContact: before(time.Second), Clouds: map[string]Cloud{"east": {LastList: before(10 * time.Second)}}},
+		Now:   noon(),
+	}
+}
+
+func TestNothingIsWrong(t *testing.T) {
+	if got := New(*well()).Troubles; len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Each trouble is told of, with who is to blame, since when, and where there is
+// more to see.
+func TestTroubles(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		stage      func(in *Input)
+		class, of  string
+		since      time.Time
+		text, path string
+	}{
+		{"dead region", func(in *Input) {
+			in.Facts.Clouds["east"] = Cloud{LastList: before(5 * time.Minute)}
+		}, "provider-silent", "east", before(5 * time.Minute), "does not answer", "/providers/east"},
+		{"credentials refused", func(in *Input) {
+			in.Records.Quotas[0].Trouble = "credentials refused"
+		}, "provider-trouble", "east", before(time.Hour), "credentials refused", "/providers/east"},
+		{"bad image", func(in *Input) {
+			in.Records.Uploads = []*pool.Upload{{
+				Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Since: before(time.Minute), Failing: "3 launches failed",
+			}}
+		}, "image-bad", "noble in east", before(time.Minute), "3 launches failed", "/images/noble"},
+		{"launches fail", func(in *Input) {
+			in.Breakers = []pool.Breaker{
+				{Provider: "east", Kind: pool.KindTimeout, Since: before(time.Minute), Text: "later"},
+				{Provider: "east", Kind: pool.KindTimeout, Since: before(time.Hour), Text: "9 launches failed"},
+			}
+		}, "launches-fail", "east", before(time.Hour), "9 launches failed; 2 kinds", "/providers/east"},
+		{"cloud full", func(in *Input) {
+			in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindCapacity, Since: before(time.Hour), Text: "no host"}}
+		}, "cloud-full", "east", before(time.Hour), "east is full", "/providers/east"},
+		{"quota full", func(in *Input) {
+			in.wait("ci", "7", 2*time.Minute, pool.Reason{Provider: "east", Class: "quota", Text: "cores"})
+		}, "quota-full", "east", before(2 * time.Minute), "1 requests wait", "/providers/east"},
+		{"waits long", func(in *Input) {
+			in.wait("ci", "7", time.Hour, pool.Reason{Provider: "east", Class: "building"})
+		}, "waits-long", "ci/7", before(time.Hour), "building in east", "/requests/ci/7"},
+		{"429 storm", func(in *Input) {
+			in.Facts.Clouds["east"] = Cloud{PausedUntil: noon().Add(time.Minute)}
+		}, "rate-limited", "east", time.Time{}, "none is made until 12:01:00", "/providers/east"},
+		{"stuck deletes", func(in *Input) {
+			in.Records.Nodes = []*pool.Node{
+				{ID: "a", Provider: "east", State: pool.NodeDeleting, Since: before(time.Hour)},
+				{ID: "b", Provider: "east", State: pool.NodeDeleting, Since: before(time.Minute)},
+			}
+		}, "deletes-stuck", "east", before(time.Hour), "1 deletes", "/nodes?state=deleting&provider=east"},
+		{
+			"etcd slow", func(in *Input) { in.Facts.EtcdLatency = 800 * time.Millisecond },
+			"etcd-slow", "etcd",
+			time.Time{},
+			"800ms", "/peers",
+		},
+		{
+			"etcd away", func(in *Input) { in.Facts.EtcdContact = before(time.Minute) },
+			"etcd-away", "etcd", before(time.Minute), "does not answer", "/peers",
+		},
+		{"builder disk full", func(in *Input) {
+			failed := &pool.Build{
+				Image: "noble", ID: "2", State: pool.BuildDeleted, Created: before(time.Hour), Builder: "one",
+				Error: "stopped before the disk of /images was full",
+			}
+			failed.Timeline = []pool.Entry[pool.BuildState]{{State: pool.BuildFailed, At: before(50 * time.Minute)}}
+			in.Records.Builds = append(in.Records.Builds, failed)
+		}, "build-fails", "noble", before(50 * time.Minute), "on one: stopped before the disk of /images was full", "/images/noble"},
+		{"never released", func(in *Input) {
+			in.Records.Nodes = []*pool.Node{{
+				ID: "a", Provider: "east", Label: "noble", State: pool.NodeInUse, Since: before(13 * time.Hour),
+				AllocatedTo: &pool.RequestRef{Client: "ci", ID: "1"},
+			}}
+		}, "never-released", "ci", before(13 * time.Hour), "client ci keeps 1 nodes", "/nodes?state=in-use&client=ci"},
+		{
+			"frozen", func(in *Input) { in.Records.Freeze = &pool.Freeze{By: "ann", At: before(time.Hour)} },
+			"frozen", "ann", before(time.Hour), "frozen by ann", "/events",
+		},
+		{"vanished", func(in *Input) {
+			in.Records.Healths = []*pool.Health{{Provider: "east", Vanished: []pool.Vanished{{Node: "a", Since: before(time.Minute)}}}}
+		}, "provider-held", "east", before(time.Minute), "1 nodes seem to have vanished", "/providers/east"},
+		{"sweep frozen", func(in *Input) {
+			in.Records.Healths = []*pool.Health{{Provider: "east", Frozen: "too many", At: before(time.Hour)}}
+		}, "sweep-frozen", "east", before(time.Hour), "too many", "/providers/east"},
+		{"upload fails", func(in *Input) {
+			in.Records.Uploads = []*pool.Upload{{
+				Image: "noble", Build: "1", Provider: "east", State: pool.UploadFailed, Since: before(time.Minute), Error: "no space",
+			}}
+		}, "upload-fails", "noble in east", before(time.Minute), "no space", "/images/noble"},
+		{
+			"nobody launches", func(in *Input) { in.Records.Members[0].Owns = []string{"allocator"} },
+			NobodyDoes, "provider/east",
+			time.Time{},
+			"no peer launches in east", "/providers/east",
+		},
+		{
+			"unreadable", func(in *Input) { in.Records.Unreadable = []string{"/poold/v1/nodes/x"} },
+			"unreadable", "etcd",
+			time.Time{},
+			"1 records", "/peers",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := well()
+			c.stage(in)
+			got := New(*in).Troubles
+			i := slices.IndexFunc(got, func(t Trouble) bool { return t.Class == c.class })
+			if i < 0 || len(got) != 1 {
+				t.Fatalf("want just %s, got %+v", c.class, got)
+			}
+			g := got[i]
+			if g.Of != c.of || !g.Since.Equal(c.since) || g.Path != c.path || !strings.Contains(g.Text, c.text) {
+				t.Errorf("got %+v", g)
+			}
+		})
+	}
+}
+
+// wait adds a request that waits.
+func (in *Input) wait(client, id string, since time.Duration, why pool.Reason) {
+	in.Records.Requests = append(in.Records.Requests, &pool.Request{Client: client, ID: id, CreateRevision: 3, Labels: []string{"noble"}})
+	in.Records.Allocations = append(in.Records.Allocations, &pool.Allocation{
+		Client: client, ID: id, RequestRevision: 3, State: pool.AllocationWaiting, Created: before(since), Reasons: []pool.Reason{why},
+	})
+}
+
+// What is worse comes first, and of what is alike what lasts longer.
+func TestOrderOfTroubles(t *testing.T) {
+	in := well()
+	in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindTimeout, Since: before(time.Minute)}}
+	in.Records.Freeze = &pool.Freeze{By: "ann", At: before(time.Hour)}
+	in.Facts.EtcdLatency = time.Second
+	in.wait("ci", "1", 2*time.Hour, pool.Reason{Provider: "east", Class: "quota"})
+	var got []string
+	for _, t := range New(*in).Troubles {
+		got = append(got, t.Class)
+	}
+	if want := []string{"frozen", "launches-fail", "etcd-slow", "quota-full", "waits-long"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
