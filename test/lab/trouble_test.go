@@ -280,7 +280,9 @@ func TestNovaKilled(t *testing.T) {
 		r.served(t)
 		r.release(t)
 	}
-	s.expectFailures(t, "transient", "ambiguous", "never-seen", "unclassified")
+	// On a machine with much to do nova's own attempts to build what was asked
+	// of it meanwhile fail, and it calls that a lack of hosts.
+	s.expectFailures(t, "transient", "ambiguous", "never-seen", "unclassified", "capacity")
 	s.retireAfterFailures(t)
 }
 
