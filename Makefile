@@ -35,6 +35,10 @@ day: ## a day of 1,000,000 nodes in 20 simulated clouds, in virtual time
 test-lab: build ## against a real OpenStack on this machine (root on Debian; LAB_KEEP=1 leaves it up)
 	scripts/test-lab
 
+.PHONY: test-web
+test-web: ## the pages in chromium, in both themes and on a phone's screen; POOLD_SHOTS=DIR keeps the pictures
+	go test -tags browser -count=1 -timeout 10m ./test/browser
+
 .PHONY: test-kill
 test-kill: build ## real daemons, killed at every moment
 	go test -tags chaos -count=1 -timeout 30m ./test/chaos/...
@@ -72,7 +76,7 @@ golden: ## rewrite golden files and generated parts of documents
 	scripts/golden
 
 .PHONY: check
-check: lint test test-lab ## everything CI runs
+check: lint test test-web test-lab ## everything CI runs
 
 .PHONY: clean
 clean: ## delete what build made

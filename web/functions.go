@@ -25,6 +25,7 @@ func functions() template.FuncMap {
 		"provider": model.ProviderPath,
 		"label":    model.LabelPath,
 		"peer":     model.PeerPath,
+		"wants":    model.Wants,
 		"short":    short,
 		"plural":   plural,
 		"level":    level,

@@ -21,6 +21,25 @@ type Waiting struct {
 	Reasons []pool.Reason
 }
 
+// Want is how many nodes of a label are asked for.
+type Want struct {
+	Label string
+	Count int
+}
+
+// Wants are the labels, each once, in the order in which they are asked for.
+func Wants(labels []string) []Want {
+	var wants []Want
+	for _, l := range labels {
+		if w := find(wants, func(w *Want) bool { return w.Label == l }); w != nil {
+			w.Count++
+		} else {
+			wants = append(wants, Want{l, 1})
+		}
+	}
+	return wants
+}
+
 // Why is the reasons in short: each class once, with where.
 func (w *Waiting) Why() string {
 	var order []string

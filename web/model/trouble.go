@@ -18,6 +18,9 @@ const (
 	EtcdSilence = 20 * time.Second
 	// ListSilence is how long no list of a cloud's instances may be answered.
 	ListSilence = 3 * time.Minute
+	// PauseMemory is how long after the end of a pause the cloud is said to refuse
+	// calls: between two pauses there is always a call that is taken.
+	PauseMemory = 2 * time.Minute
 	// DeleteTime is how long a delete may take.
 	DeleteTime = 10 * time.Minute
 	// UseTime is how long a node may be in use where its label does not say.
@@ -143,8 +146,8 @@ func providerTroubles(in *Input) []Trouble {
 		if !seen.LastList.IsZero() && in.Now.Sub(seen.LastList) > ListSilence {
 			add("provider-silent", Bad, seen.LastList, "the cloud does not answer lists of instances")
 		}
-		if seen.PausedUntil.After(in.Now) {
-			add("rate-limited", Warn, time.Time{}, "the cloud refuses calls as too many; none is made until "+
+		if in.Now.Sub(seen.PausedUntil) < PauseMemory {
+			add("rate-limited", Warn, time.Time{}, "the cloud refuses calls as too many; the last pause is until "+
 				seen.PausedUntil.UTC().Format("15:04:05"))
 		}
 	}

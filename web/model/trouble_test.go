@@ -78,7 +78,7 @@ func TestTroubles(t *testing.T) {
 		}, "waits-long", "ci/7", before(time.Hour), "building in east", "/requests/ci/7"},
 		{"429 storm", func(in *Input) {
 			in.Facts.Clouds["east"] = Cloud{PausedUntil: noon().Add(time.Minute)}
-		}, "rate-limited", "east", time.Time{}, "none is made until 12:01:00", "/providers/east"},
+		}, "rate-limited", "east", time.Time{}, "until 12:01:00", "/providers/east"},
 		{"stuck deletes", func(in *Input) {
 			in.Records.Nodes = []*pool.Node{
 				{ID: "a", Provider: "east", State: pool.NodeDeleting, Since: before(time.Hour)},

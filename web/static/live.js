@@ -12,27 +12,29 @@
 		if (said.textContent !== text) said.textContent = text;
 	};
 
-	// replace puts what was fetched in the place of what differs; what has the
-	// focus stays, so that nobody loses the place.
+	const sections = (doc) => [...doc.querySelectorAll("main section[id]")];
+	const inside = (part) => [...part.querySelectorAll("a, [tabindex]")];
+
+	// swap puts now in the place of old, if they differ; the focus stays where it
+	// was, so that nobody loses the place.
+	const swap = (old, now) => {
+		if (!old || !now || old.isEqualNode(now)) return;
+		const at = inside(old).indexOf(document.activeElement);
+		old.replaceWith(document.importNode(now, true));
+		if (at >= 0) inside(document.getElementById(now.id) || document)[at]?.focus({ preventScroll: true });
+	};
+
+	// replace puts what was fetched in the place of what differs: section by
+	// section, or all of them if they are others.
 	const replace = (fetched) => {
-		for (const now of fetched.querySelectorAll("main section[id], main > .lead, footer time")) {
-			const old = now.id ? document.getElementById(now.id) : document.querySelector(now.tagName === "TIME" ? "footer time" : "main > .lead");
-			if (!old || old.isEqualNode(now)) continue;
-			const active = document.activeElement;
-			if (old !== active && old.contains(active)) {
-				const same = [...old.querySelectorAll("a, [tabindex]")].indexOf(active);
-				old.replaceWith(document.adoptNode(now));
-				const next = now.querySelectorAll("a, [tabindex]")[same];
-				if (next) next.focus({ preventScroll: true });
-				continue;
-			}
-			old.replaceWith(document.adoptNode(now));
+		const ids = (doc) => sections(doc).map((s) => s.id).join();
+		if (ids(fetched) !== ids(document)) {
+			swap(document.querySelector("main"), fetched.querySelector("main"));
+		} else {
+			for (const now of sections(fetched)) swap(document.getElementById(now.id), now);
+			swap(document.querySelector("main > .lead"), fetched.querySelector("main > .lead"));
 		}
-		const added = [...fetched.querySelectorAll("main section[id]")].map((s) => s.id).join();
-		const here = [...document.querySelectorAll("main section[id]")].map((s) => s.id).join();
-		if (added !== here && !document.querySelector("main").contains(document.activeElement)) {
-			document.querySelector("main").replaceWith(document.adoptNode(fetched.querySelector("main")));
-		}
+		swap(document.querySelector("footer time"), fetched.querySelector("footer time"));
 	};
 
 	const look = async () => {
