@@ -59,21 +59,31 @@ func (d *decider) consider(c *claim, ahead int) {
 	why := d.hopeless(c)
 	if c.r == d.asked {
 		d.tell(c, ahead)
-		defer d.conclude(c, why)
+		defer func() { d.conclude(c, why) }()
 	}
 	if why != "" {
 		d.fail(c, why)
+		return
+	}
+	if c.shape == nil {
+		c.reasons = []pool.Reason{{Class: ClassPartial, Text: d.cat.Partial}}
+		d.report(c)
 		return
 	}
 	if p := idlePlace(c); p != nil {
 		d.serve(c, p)
 		return
 	}
+	if why = c.shape.gone(); why != "" {
+		d.fail(c, why)
+		return
+	}
 	d.settle(c)
 	d.report(c)
 }
 
-// hopeless says why a request can never be served, or "".
+// hopeless says why a request can never be served, or "". It finds the shape of
+// one that can be, as far as is known.
 func (d *decider) hopeless(c *claim) string {
 	r := c.r
 	switch {
@@ -85,18 +95,29 @@ func (d *decider) hopeless(c *claim) string {
 		return "it has neither a lease nor a max_lifetime"
 	case r.Deadline != nil && !d.now.Before(*r.Deadline):
 		return "not served before its deadline"
-	case r.Provider != "" && d.providers[r.Provider] == nil:
-		return fmt.Sprintf("no provider is called %q", r.Provider)
 	}
 	if r.Deadline != nil {
 		d.wake(*r.Deadline)
 	}
-	return d.unmatched(c)
+	if why := d.unknown(r); why != "" {
+		if d.cat.Partial != "" {
+			return "" // somebody may know it
+		}
+		return why
+	}
+	c.shape = d.shape(r)
+	why := c.shape.never(c.tenant)
+	if why != "" && c.mayChange() {
+		return ""
+	}
+	return why
 }
 
-// unmatched says why nothing in the catalog can serve a request, or "".
-func (d *decider) unmatched(c *claim) string {
-	r := c.r
+// unknown says why nothing in the catalog is what a request asks for, or "".
+func (d *decider) unknown(r *pool.Request) string {
+	if r.Provider != "" && d.providers[r.Provider] == nil {
+		return fmt.Sprintf("no provider is called %q", r.Provider)
+	}
 	for _, l := range r.Labels {
 		if d.labels[l] == nil {
 			return fmt.Sprintf("no label is called %q", l)
@@ -105,18 +126,13 @@ func (d *decider) unmatched(c *claim) string {
 			return fmt.Sprintf("no provider offers the label %q", l)
 		}
 	}
-	c.shape = d.shape(r)
-	if len(c.shape.cands) == 0 {
-		if r.Provider != "" {
-			return fmt.Sprintf("no pool of provider %q offers all of its labels", r.Provider)
-		}
-		return "no pool offers all of its labels"
-	}
-	why := c.shape.never(c.tenant)
-	if why != "" && c.mayChange() {
+	if len(d.shape(r).cands) > 0 {
 		return ""
 	}
-	return why
+	if r.Provider != "" {
+		return fmt.Sprintf("no pool of provider %q offers all of its labels", r.Provider)
+	}
+	return "no pool offers all of its labels"
 }
 
 // mayChange tells whether a request that can never be served could be after all,

@@ -40,6 +40,8 @@ const (
 	ClassFrozen      = "frozen"
 	ClassUnknown     = "unknown-quota"
 	ClassTooLarge    = "too-large"
+	ClassAway        = "away"
+	ClassPartial     = "partial"
 )
 
 // decider is the work of one decision.

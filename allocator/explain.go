@@ -95,6 +95,8 @@ func (d *decider) conclude(c *claim, why string) {
 		d.story.Outcome = fmt.Sprintf("It fails: %s.", why)
 	case c.served:
 		d.story.Outcome = fmt.Sprintf("It is served now from %s.", c.place.where())
+	case c.shape == nil:
+		d.story.Outcome = fmt.Sprintf("It waits, for it may be known elsewhere: %s.", d.cat.Partial)
 	case c.place != nil:
 		d.story.Outcome = fmt.Sprintf("It waits for nodes in %s to become ready.", c.place.where())
 	default:

@@ -45,7 +45,7 @@ func grouped(deeds []deed) [][]deed {
 // records is how many records a write changes or compares.
 func records(w *pool.Write) int {
 	return len(w.Nodes) + len(w.Allocations) + len(w.Builds) + len(w.Uploads) + len(w.Commands) + len(w.Quotas) + len(w.Healths) +
-		len(w.Penalties) + len(w.Pauses) + len(w.Drains) + len(w.Freezes) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
+		len(w.Penalties) + len(w.Pauses) + len(w.Drains) + len(w.Offers) + len(w.Freezes) + len(w.Requests) + len(w.Unchanged) + len(w.Gone)
 }
 
 // together is one write of all that a group does.
@@ -63,6 +63,7 @@ func together(group []deed) pool.Write {
 		all.Penalties = slices.Concat(all.Penalties, w.Penalties)
 		all.Pauses = slices.Concat(all.Pauses, w.Pauses)
 		all.Drains = slices.Concat(all.Drains, w.Drains)
+		all.Offers = slices.Concat(all.Offers, w.Offers)
 		all.Freezes = slices.Concat(all.Freezes, w.Freezes)
 		all.Requests = slices.Concat(all.Requests, w.Requests)
 		all.Unchanged = slices.Concat(all.Unchanged, w.Unchanged)

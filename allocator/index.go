@@ -168,6 +168,8 @@ func (d *decider) trouble(p *provider) verdict {
 	case p.held:
 		return verdict{class: ClassVanished, text: "so many of its nodes seem to have vanished that this is not believed: " +
 			"are its credentials of the right project? If they are gone indeed: poolctl leak agree " + p.conf.Name}
+	case p.conf.Away != "":
+		return verdict{class: ClassAway, text: p.conf.Away}
 	case p.quota == nil:
 		return verdict{class: ClassUnknown, text: "its limits are not known yet"}
 	case p.quota.Trouble != "":
@@ -385,13 +387,13 @@ func (d *decider) book(n *pool.Node, s *slice) {
 
 // stock puts a node that belongs to nobody into its supply, unless it is too
 // old to be given away, its image is out of service or nobody should count on
-// it, as on any of a provider that is held.
+// it, as on any of a provider that is held, or in flight where nobody launches.
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
 	case !d.idle(z.slice, n):
 	case inFlight(n):
-		if d.doubtful(n) || d.vain(n) {
+		if d.doubtful(n) || d.vain(n) || z.slice.prov.conf.Away != "" {
 			return
 		}
 		s := z.supply(n.Label)

@@ -112,6 +112,16 @@ func (s *shape) never(tenant *ledger) string {
 	return "can never fit: " + strings.Join(whys, "; ")
 }
 
+// gone says that nobody has run the provider of any candidate for long, or "".
+func (s *shape) gone() string {
+	for _, c := range s.cands {
+		if !c.slice.prov.conf.Gone {
+			return ""
+		}
+	}
+	return "it needs provider " + s.cands[0].slice.prov.conf.Name + ": " + s.cands[0].slice.prov.conf.Away
+}
+
 // never says why the candidate can never serve the shape. A limit that a quota
 // fault lowered and what others use may change any time, so they do not count.
 func (c *cand) never(tenant *ledger) string {

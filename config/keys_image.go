@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"poold/pool"
+)
 
 // diskimage is a recipe, before its parents are merged into it.
 type diskimage struct {
@@ -42,7 +46,7 @@ func snapshotKeys() table[snapshot] {
 
 func freshDiskimage() diskimage {
 	return diskimage{
-		command:      preset("disk-image-create"),
+		command:      preset(pool.DefaultBuilder),
 		username:     preset("zuul"),
 		pythonPath:   preset("auto"),
 		rebuildAge:   preset(24 * time.Hour),

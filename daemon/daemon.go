@@ -53,6 +53,7 @@ type Daemon struct {
 	// duties are what this peer may do, spread which of them others should.
 	duties []duty
 	spread *spread
+	union  *union
 	kv     kv.KV
 	store  *store.Store
 	// view is set once etcd was reached.
@@ -98,7 +99,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
-		lookPause: reloadPause, spread: newSpread(cfg.Name),
+		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name),
 	}
 	if cfg.Web.ImageURL != "" {
 		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"poold/allocator"
 	"poold/builder"
@@ -85,7 +86,7 @@ func (d *Daemon) configuredDuties() []duty {
 	}
 	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
 		for i := range d.cfg.Catalog.Images {
-			if image := &d.cfg.Catalog.Images[i]; image.SnapshotOf == nil {
+			if image := &d.cfg.Catalog.Images[i]; image.SnapshotOf == nil && image.Recipe() {
 				list = append(list, d.builderDuty(image, nil))
 			}
 		}
@@ -96,10 +97,13 @@ func (d *Daemon) configuredDuties() []duty {
 func (d *Daemon) allocatorDuty() duty {
 	const key = "allocator"
 	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
-		return allocator.New(allocator.Config{
-			Store: records, Catalog: func() *pool.Catalog { return &d.cfg.Catalog }, Random: rand.Reader, Log: d.log,
-			Registerer: d.registry.duty(key),
-		}).Run(ctx)
+		a := allocator.New(allocator.Config{
+			Store: records, Catalog: d.catalog, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key),
+		})
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a.Run(ctx) })
+		g.Go(func() error { return d.forgetOffers(ctx, records) })
+		return g.Wait()
 	}}
 }
 

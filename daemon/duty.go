@@ -81,6 +81,7 @@ func (d *Daemon) inSession(ctx context.Context) error {
 	})
 	g.Go(func() error { return d.member(gctx, session, owned) })
 	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
+	g.Go(func() error { return d.union.follow(gctx, d.view.Load()) })
 	for _, duty := range d.duties {
 		g.Go(func() error { return d.hold(gctx, session, duty, owned) })
 	}
@@ -168,6 +169,9 @@ func (d *Daemon) records(ownership *store.Ownership, duty duty) *store.Owned {
 
 // member shows the peer and what it owns among the members, until ctx ends.
 func (d *Daemon) member(ctx context.Context, session *store.Session, owned *ownedKeys) error {
+	if err := d.offer(ctx); err != nil {
+		return err
+	}
 	m := &pool.Member{
 		Name: d.name, Roles: d.cfg.Roles, Version: d.version, Started: time.Now().UTC().Truncate(time.Millisecond),
 	}

@@ -86,20 +86,34 @@ func (d *Daemon) groupDuties() []duty {
 		if !slices.Contains(order, reach.group) {
 			order = append(order, reach.group)
 		}
-		launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, func(*store.Owned) cloud.Driver { return reach.driver }))
-		upload[reach.group] = append(upload[reach.group], d.uploaderDuty(p, reach))
+		if p.Launches() {
+			launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, func(*store.Owned) cloud.Driver { return reach.driver }))
+		}
+		if d.makesImagesOf(p) {
+			upload[reach.group] = append(upload[reach.group], d.uploaderDuty(p, reach))
+		}
 		upload[reach.group] = append(upload[reach.group], d.exportDuties(p, reach)...)
 	}
 	var list []duty
 	for _, g := range order {
-		if slices.Contains(d.cfg.Roles, pool.RoleLauncher) {
+		if slices.Contains(d.cfg.Roles, pool.RoleLauncher) && len(launch[g]) > 0 {
 			list = append(list, g.launchDuty(launch[g]))
 		}
-		if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
+		if slices.Contains(d.cfg.Roles, pool.RoleBuilder) && len(upload[g]) > 0 {
 			list = append(list, g.uploadDuty(upload[g]))
 		}
 	}
 	return list
+}
+
+// makesImagesOf tells whether the images of a provider can be made here: only who
+// built an image has its file.
+func (d *Daemon) makesImagesOf(p *pool.Provider) bool {
+	makes := func(use pool.ProviderImage) bool {
+		i := d.cfg.Catalog.Image(use.Name)
+		return i != nil && i.Recipe()
+	}
+	return len(p.Images) == 0 || slices.ContainsFunc(p.Images, makes)
 }
 
 // performGroup does the duties of a group while the group is owned: whoever has the

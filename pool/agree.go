@@ -11,8 +11,9 @@ import (
 )
 
 // Prints are the fingerprints of what a catalog has, as "provider/NAME",
-// "label/NAME" and "image/NAME". Peers whose prints of something differ have
-// different files.
+// "label/NAME" and "image/NAME". Peers whose prints of something differ
+// contradict each other. What a file only names, because another peer's says the
+// rest, has none: real sites have a file for launchers and one for builders.
 func (c *Catalog) Prints() (map[string]string, error) {
 	prints := map[string]string{}
 	add := func(key string, value any) error {
@@ -25,16 +26,25 @@ func (c *Catalog) Prints() (map[string]string, error) {
 		return nil
 	}
 	for i := range c.Providers {
+		if !c.Providers[i].Launches() {
+			continue
+		}
 		if err := add("provider/"+c.Providers[i].Name, &c.Providers[i]); err != nil {
 			return nil, err
 		}
 	}
 	for i := range c.Labels {
+		if c.Labels[i].Plain() {
+			continue
+		}
 		if err := add("label/"+c.Labels[i].Name, &c.Labels[i]); err != nil {
 			return nil, err
 		}
 	}
 	for i := range c.Images {
+		if !c.Images[i].Recipe() {
+			continue
+		}
 		if err := add("image/"+c.Images[i].Name, &c.Images[i]); err != nil {
 			return nil, err
 		}
@@ -65,6 +75,25 @@ func (m *Member) print(key string) (string, bool) {
 	kind, name, _ := strings.Cut(key, "/")
 	has := map[string][]string{"provider": m.Providers, "label": m.Labels, "image": m.Images}
 	return "", slices.Contains(has[kind], name)
+}
+
+// Sides are the peers that have something, those together that agree; of a
+// dispute there are at least two.
+func (s *Snapshot) Sides(key string) [][]string {
+	var prints []string
+	var sides [][]string
+	for _, m := range s.Members {
+		mine, ok := m.print(key)
+		if !ok {
+			continue
+		}
+		i := slices.Index(prints, mine)
+		if i < 0 {
+			i, prints, sides = len(prints), append(prints, mine), append(sides, nil)
+		}
+		sides[i] = append(sides[i], m.Name)
+	}
+	return sides
 }
 
 // Disputes are all that peers do not agree on, sorted.

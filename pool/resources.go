@@ -64,6 +64,21 @@ func NoLimits() Limits {
 	}
 }
 
+// Lowest is the lower of both limits of each resource.
+func (l Limits) Lowest(o Limits) Limits {
+	lower := func(a, b int64) int64 {
+		if a < 0 || b >= 0 && b < a {
+			return b
+		}
+		return a
+	}
+	return Limits{
+		Instances: lower(l.Instances, o.Instances), Cores: lower(l.Cores, o.Cores), RAMMiB: lower(l.RAMMiB, o.RAMMiB),
+		Volumes: lower(l.Volumes, o.Volumes), VolumeGB: lower(l.VolumeGB, o.VolumeGB),
+		FloatingIPs: lower(l.FloatingIPs, o.FloatingIPs), Ports: lower(l.Ports, o.Ports),
+	}
+}
+
 // Short names the first resource of which used plus want exceeds the limit,
 // in a fixed order, or returns "" if all of it fits. A resource that want does
 // not ask for is never short, however much of it is used already.

@@ -53,8 +53,9 @@ type Write struct {
 	Penalties   []Change[Penalty]
 	// Pauses are those of images.
 	Pauses []Change[Pause]
-	// Drains are those of peers.
+	// Drains and Offers are those of peers.
 	Drains []Change[Drain]
+	Offers []Change[Offer]
 	// Freezes has at most one change: there is one freeze or none.
 	Freezes []Change[Freeze]
 	// Requests may only be removed: their values belong to their clients.
@@ -82,6 +83,7 @@ type Snapshot struct {
 	Penalties   []*Penalty
 	Pauses      []*Pause
 	Drains      []*Drain
+	Offers      []*Offer
 	Members     []*Member
 	// Freeze is nil unless launching is frozen.
 	Freeze *Freeze

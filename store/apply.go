@@ -200,7 +200,7 @@ func buildState(b *pool.Build) *pool.BuildState { return &b.State }
 
 func uploadState(u *pool.Upload) *pool.UploadState { return &u.State }
 
-// addStateless adds quotas, healths, penalties, pauses, drains, the freeze and commands.
+// addStateless adds quotas, healths, penalties, pauses, drains, offers, the freeze and commands.
 func (p *plan) addStateless(w pool.Write) error {
 	if err := errors.Join(
 		addChanges(p, p.store.codec.quotas, w.Quotas),
@@ -209,6 +209,7 @@ func (p *plan) addStateless(w pool.Write) error {
 		addChanges(p, p.store.codec.freezes, w.Freezes),
 		addChanges(p, p.store.codec.pauses, w.Pauses),
 		addChanges(p, p.store.codec.drains, w.Drains),
+		addChanges(p, p.store.codec.offers, w.Offers),
 	); err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type codec struct {
 	freezes     kind[pool.Freeze]
 	pauses      kind[pool.Pause]
 	drains      kind[pool.Drain]
+	offers      kind[pool.Offer]
 }
 
 func newCodec() codec {
@@ -105,6 +106,11 @@ func newCodec() codec {
 			name: "member", known: fieldsOf[pool.Member](),
 			key:  func(k keys, m *pool.Member) string { return k.member(m.Name) },
 			meta: func(m *pool.Member) (*pool.Record, *int) { return &m.Record, &m.V },
+		},
+		offers: kind[pool.Offer]{
+			name: "offer", known: fieldsOf[pool.Offer](),
+			key:  func(k keys, o *pool.Offer) string { return k.offer(o.Peer) },
+			meta: func(o *pool.Offer) (*pool.Record, *int) { return &o.Record, &o.V },
 		},
 		penalties: kind[pool.Penalty]{
 			name: "penalty", known: fieldsOf[pool.Penalty](),

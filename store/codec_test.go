@@ -19,6 +19,9 @@ import (
 
 var at = time.Date(2026, 2, 3, 4, 5, 6, 7e6, time.UTC)
 
+// sameZone compares time zones by their names.
+var sameZone = cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })
+
 // goldenRecord protects what is on disk at every site: a record of each kind is
 // written as the file says and read as it was.
 func goldenRecord[T any](t *testing.T, c kind[T], r *T) {
@@ -43,10 +46,10 @@ func goldenRecord[T any](t *testing.T, c kind[T], r *T) {
 	fresh := *r
 	record, version := c.meta(&fresh)
 	record.Revision, *version = 0, 0
-	if diff := cmp.Diff(got, c.stored(fresh, k.parse(key), it)); diff != "" {
+	if diff := cmp.Diff(got, c.stored(fresh, k.parse(key), it), sameZone); diff != "" {
 		t.Errorf("%s, taken from our own write, is otherwise (-read +taken):\n%s", c.name, diff)
 	}
-	if diff := cmp.Diff(r, got); diff != "" {
+	if diff := cmp.Diff(r, got, sameZone); diff != "" {
 		t.Errorf("%s is read otherwise (-written +read):\n%s", c.name, diff)
 	}
 }
@@ -99,6 +102,26 @@ func TestGolden(t *testing.T) {
 		Timeline: []pool.Entry[pool.UploadState]{{State: pool.UploadPending, At: at, Reason: "new"}}, Record: rec,
 	})
 	goldenRecord(t, c.drains, &pool.Drain{V: 1, Peer: "p", By: "me", Reason: "r", At: at, Record: rec})
+	goldenRecord(t, c.offers, &pool.Offer{V: 1, Peer: "p", Record: rec, Catalog: pool.Catalog{
+		Labels: []pool.Label{{Name: "noble", MinReady: 1, ReadyPercent: 10, MaxReady: 5, MaxReadyAge: time.Hour, MaxInUseAge: time.Hour, Schedule: []pool.Period{{
+			Days: []time.Weekday{time.Monday}, From: time.Hour, To: 2 * time.Hour, Location: time.UTC, MinReady: 3,
+		}}}},
+		Tenants:    []pool.TenantLimit{{Tenant: "t", Limits: pool.NoLimits()}},
+		MaxHoldAge: time.Hour,
+		Providers: []pool.Provider{{
+			Name: "p", Driver: "openstack", Cloud: "c", Region: "r", MaxConcurrency: 4, Priority: 100, Weight: 2,
+			Images:      []pool.ProviderImage{{Name: "i", Connection: connection}},
+			CloudImages: []pool.CloudImage{{Name: "ci", ID: "x", ImageName: "n", Connection: connection}},
+			Pools: []pool.Pool{{
+				Name: "main", Limits: pool.NoLimits(), IgnoreProviderQuota: true, AZs: []string{"az"}, AutoFloatingIP: true,
+				Attributes: map[string]string{"a": "b"}, Priority: 50, Weight: 1,
+				Labels: []pool.LabelSpec{{
+					Name: "noble", MinReady: 1, DiskImage: "i", FlavorName: "f", MinRAMMiB: 4096, BootFromVolume: true, VolumeGB: 40, Networks: []string{"net"},
+				}},
+				Hosts: []pool.Host{{Name: "h", Labels: []string{"noble"}, Slots: 2, HostKeys: []string{"ssh-ed25519 AAAA"}, Checking: true, Timeout: time.Second, Connection: connection}},
+			}},
+		}},
+	}})
 	goldenRecord(t, c.pauses, &pool.Pause{V: 1, Image: "i", By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.commands, &pool.Command{
 		V: 1, Verb: pool.VerbHold, Node: "n1", Target: "i", Leaks: []string{"instance/i"}, By: "me", Reason: "look", TTL: "1h", At: at, Done: true, Error: "e",

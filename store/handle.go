@@ -37,7 +37,7 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 			return strings.HasPrefix(key, nodes)
 		case familyRequest, familyAllocation:
 			return false
-		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyPenalty, familyFreeze, familyPause, familyDrain,
+		case familyNone, familyBuild, familyUpload, familyCommand, familyQuota, familyHealth, familyMember, familyPenalty, familyFreeze, familyPause, familyDrain, familyOffer,
 			familyOther:
 		}
 		return true

@@ -29,6 +29,7 @@ const (
 	familyFreeze
 	familyPause
 	familyDrain
+	familyOffer
 	familyOther
 )
 
@@ -89,6 +90,8 @@ func (k keys) penalty(group string) string   { return k.join("penalty", group) }
 func (k keys) freeze() string { return k.prefix + "freeze" }
 
 func (k keys) drain(peer string) string { return k.join("drains", peer) }
+
+func (k keys) offer(peer string) string { return k.join("offers", peer) }
 
 func (k keys) member(name string) string { return k.join("members", name) }
 
@@ -151,6 +154,8 @@ func named(folder string) family {
 		return familyPenalty
 	case "drains":
 		return familyDrain
+	case "offers":
+		return familyOffer
 	}
 	return familyNone
 }

@@ -66,6 +66,7 @@ func FuzzNames(f *testing.F) {
 			k.build(a, b):             {familyBuild, a, b, ""},
 			k.pause(a):                {familyPause, a, "", ""},
 			k.drain(a):                {familyDrain, a, "", ""},
+			k.offer(a):                {familyOffer, a, "", ""},
 			k.upload(a, b, c):         {familyUpload, a, b, c},
 			k.command(a):              {familyCommand, a, "", ""},
 			k.quota(a):                {familyQuota, a, "", ""},
@@ -97,7 +98,7 @@ func FuzzParse(f *testing.F) {
 			familyUpload: k.upload(p.a, p.b, p.c), familyCommand: k.command(p.a),
 			familyQuota: k.quota(p.a), familyMember: k.member(p.a),
 			familyHealth:  k.health(p.a),
-			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(), familyPause: k.pause(p.a), familyDrain: k.drain(p.a),
+			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(), familyPause: k.pause(p.a), familyDrain: k.drain(p.a), familyOffer: k.offer(p.a),
 		}[p.family]
 		if made != key {
 			t.Errorf("%q is read as %+v, which makes %q", key, p, made)

@@ -24,3 +24,19 @@ func (s *Store) PutMember(ctx context.Context, session *Session, m *pool.Member)
 	s.saw(revision)
 	return nil
 }
+
+// PutOffer shows what a peer's file has, and goes on doing so when the peer is
+// gone. Each peer writes its own.
+func (s *Store) PutOffer(ctx context.Context, o *pool.Offer) error {
+	value, err := s.codec.offers.encode(o)
+	if err != nil {
+		return err
+	}
+	// A lost reply needs no care: the next put says the same or better.
+	revision, _, err := s.kv.Commit(ctx, kv.Txn{Then: []kv.Op{kv.Put(s.keys.offer(o.Peer), value)}})
+	if err != nil {
+		return fmt.Errorf("put the offer of %s: %w", o.Peer, translate(err))
+	}
+	s.saw(revision)
+	return nil
+}

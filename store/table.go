@@ -65,6 +65,7 @@ type tables struct {
 	freezes     table[pool.Freeze]
 	pauses      table[pool.Pause]
 	drains      table[pool.Drain]
+	offers      table[pool.Offer]
 	// unreadable says why a record cannot be read, by key.
 	unreadable map[string]error
 }
@@ -113,6 +114,8 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error { //nolint:cyclop /
 		return decodeInto(s, &t.pauses, s.codec.pauses, p, it)
 	case familyDrain:
 		return decodeInto(s, &t.drains, s.codec.drains, p, it)
+	case familyOffer:
+		return decodeInto(s, &t.offers, s.codec.offers, p, it)
 	case familyNone:
 		return errMisplaced
 	case familyOther:
@@ -165,6 +168,8 @@ func (t *tables) remove(s *Store, key string) { //nolint:cyclop // a case for ea
 		t.pauses.set(key, nil)
 	case familyDrain:
 		t.drains.set(key, nil)
+	case familyOffer:
+		t.offers.set(key, nil)
 	case familyNone, familyOther:
 	}
 }
@@ -177,6 +182,7 @@ func (t *tables) snapshot(revision int64) *pool.Snapshot {
 		Quotas: t.quotas.list(), Healths: t.healths.list(), Penalties: t.penalties.list(), Members: t.members.list(),
 		Pauses:     t.pauses.list(),
 		Drains:     t.drains.list(),
+		Offers:     t.offers.list(),
 		Unreadable: slices.Sorted(maps.Keys(t.unreadable)),
 	}
 	if f := t.freezes.list(); len(f) > 0 {

@@ -72,11 +72,11 @@ func (v *View) Snapshot() *pool.Snapshot {
 // the subscription. The channel is never closed.
 func (v *View) Subscribe() (changed <-chan struct{}, cancel func()) { return v.subscribe(nil) }
 
-// SubscribePeers is Subscribe for the changes of members and drains only.
+// SubscribePeers is Subscribe for the changes of members, drains and offers only.
 func (v *View) SubscribePeers() (changed <-chan struct{}, cancel func()) {
 	return v.subscribe(func(key string) bool {
 		family := v.store.keys.parse(key).family
-		return family == familyMember || family == familyDrain
+		return family == familyMember || family == familyDrain || family == familyOffer
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func peer(e *env) *cobra.Command {
-	return noun("peer", "Peers: list, drain, undrain", peerList(e), peerDrain(e), peerUndrain(e))
+	return noun("peer", "Peers: list, drain, undrain, forget", peerList(e), peerDrain(e), peerUndrain(e), peerForget(e))
 }
 
 func peerList(e *env) *cobra.Command {
@@ -35,7 +35,7 @@ func peerList(e *env) *cobra.Command {
 					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
 				},
 			}.print(cmd.OutOrStdout(), e.output, s.Members)
-			return errors.Join(err, e.noteDisputes(cmd.OutOrStdout(), s), e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
+			return errors.Join(err, e.noteDisputes(cmd.OutOrStdout(), s), e.noteAway(cmd.OutOrStdout(), s), e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
 		},
 	}
 }
@@ -58,15 +58,85 @@ func (e *env) noteDrains(w io.Writer, s *pool.Snapshot) error {
 	return nil
 }
 
-// noteDisputes says below a table what peers do not agree on. Other formats are
-// for programs.
+// noteDisputes says below a table what peers do not agree on, and who is on
+// which side. Other formats are for programs.
 func (e *env) noteDisputes(w io.Writer, s *pool.Snapshot) error {
 	disputes := s.Disputes()
 	if len(disputes) == 0 || e.output != formatTable && e.output != formatWide {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "\nThe peers have different files, and nothing is retired of: %s\n", strings.Join(disputes, " "))
+	_, err := fmt.Fprint(w, "\nThe peers contradict each other. Nothing is retired of these, and of a provider what its owner says counts:\n")
+	for _, key := range disputes {
+		var sides []string
+		for _, side := range s.Sides(key) {
+			sides = append(sides, strings.Join(side, ", "))
+		}
+		_, werr := fmt.Fprintf(w, "  %s: %s\n", key, strings.Join(sides, " against "))
+		err = errors.Join(err, werr)
+	}
 	return err
+}
+
+// noteAway says below a table which peers do not run that have a provider of
+// their own. Other formats are for programs.
+func (e *env) noteAway(w io.Writer, s *pool.Snapshot) error {
+	if e.output != formatTable && e.output != formatWide {
+		return nil
+	}
+	for _, o := range s.Offers {
+		if runs(s, o.Peer) {
+			continue
+		}
+		var only []string
+		for i := range o.Catalog.Providers {
+			p := &o.Catalog.Providers[i]
+			if p.Launches() && !slices.ContainsFunc(s.Offers, func(other *pool.Offer) bool {
+				also := other.Catalog.Provider(p.Name)
+				return also != nil && also.Launches() && runs(s, other.Peer)
+			}) {
+				only = append(only, p.Name)
+			}
+		}
+		if len(only) == 0 {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\n%s does not run, and nothing is launched in: %s\n", o.Peer, strings.Join(only, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runs(s *pool.Snapshot, peer string) bool {
+	return slices.ContainsFunc(s.Members, func(m *pool.Member) bool { return m.Name == peer })
+}
+
+func peerForget(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "forget PEER...", Short: "Forget what peers had that will not come back", Args: some(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, "peer", args, func(name string) error { return e.forgetPeer(cmd.Context(), name) })
+		},
+	}
+}
+
+// forgetPeer removes the offer of a peer that does not run.
+func (e *env) forgetPeer(ctx context.Context, name string) error {
+	return e.open(ctx, func(at *conn) error {
+		s, err := at.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if runs(s, name) {
+			return fmt.Errorf("it runs: %w", pool.ErrConflict)
+		}
+		i := slices.IndexFunc(s.Offers, func(o *pool.Offer) bool { return o.Peer == name })
+		if i < 0 {
+			return fmt.Errorf("no such peer has run: %w", pool.ErrNotFound)
+		}
+		_, err = at.Apply(ctx, nil, pool.Write{By: pool.Operator, Offers: []pool.Change[pool.Offer]{pool.Remove(s.Offers[i])}})
+		return err
+	})
 }
 
 func peerDrain(e *env) *cobra.Command {
@@ -107,7 +177,7 @@ func (e *env) drain(ctx context.Context, name string, wanted *pool.Drain) error 
 		is := s.Drain(name)
 		var change pool.Change[pool.Drain]
 		switch {
-		case is == nil && !slices.ContainsFunc(s.Members, func(m *pool.Member) bool { return m.Name == name }):
+		case is == nil && !runs(s, name):
 			return fmt.Errorf("no such peer runs: %w", pool.ErrNotFound)
 		case (is == nil) == (wanted == nil):
 			return nil // as it is wanted

@@ -47,6 +47,40 @@ func TestPeerDrain(t *testing.T) {
 	}
 }
 
+// What a peer had is forgotten when it does not run, and only then.
+func TestPeerForget(t *testing.T) {
+	name, db, records := prefix(t)
+	session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, peer := range []string{"one", "two"} {
+		if err := records.PutOffer(t.Context(), &pool.Offer{Peer: peer}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		peer string
+		code int
+		left int
+	}{{"one", exitRefused, 2}, {"two", 0, 1}, {"two", exitNotFound, 1}} {
+		_, err := poolctl(t, "peer", "forget", c.peer, "--prefix", name)
+		if code := codeOf(err); code != c.code {
+			t.Errorf("peer forget %s: exit code %d, %v", c.peer, code, err)
+		}
+		s, err := records.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Offers) != c.left {
+			t.Errorf("after peer forget %s there are %d offers, want %d", c.peer, len(s.Offers), c.left)
+		}
+	}
+}
+
 func codeOf(err error) int {
 	if err == nil {
 		return 0

@@ -39,7 +39,7 @@ func seed(ctx context.Context) (err error) {
 	if err := seedRequests(ctx, zuul, records); err != nil {
 		return err
 	}
-	return seedLeaks(ctx, records)
+	return errors.Join(seedLeaks(ctx, records), seedOffers(ctx, records))
 }
 
 // seedLeaks writes what sweeps found: south is frozen.
@@ -236,4 +236,14 @@ func seedRequests(ctx context.Context, zuul *client.Client, records *store.Store
 		}
 	}
 	return nil
+}
+
+// seedOffers writes what the file of a peer has that runs, and of one that does
+// not.
+func seedOffers(ctx context.Context, records *store.Store) error {
+	west := pool.Catalog{Providers: []pool.Provider{{Name: "west"}, {Name: "south"}}}
+	if err := records.PutOffer(ctx, &pool.Offer{Peer: "two", Catalog: pool.Catalog{Providers: west.Providers[1:]}}); err != nil {
+		return err
+	}
+	return records.PutOffer(ctx, &pool.Offer{Peer: "three", Catalog: west})
 }
