@@ -98,7 +98,7 @@ func (d *Daemon) allocatorDuty() duty {
 	const key = "allocator"
 	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
 		a := allocator.New(allocator.Config{
-			Store: records, Catalog: d.catalog, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key),
+			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key),
 		})
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return a.Run(ctx) })

@@ -27,7 +27,7 @@ func (d *Daemon) pages() *web.Server {
 	return web.New(web.Config{
 		Snapshot: view.Snapshot,
 		Changed:  view.Subscribe,
-		Catalog:  d.catalog,
+		Catalog:  d.united,
 		Ready:    d.ready,
 		Image:    d.imageFiles(),
 		Breakers: allocator.Breakers,

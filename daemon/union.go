@@ -174,8 +174,8 @@ func ownersOf(members []*pool.Member) map[string]string {
 	return owners
 }
 
-// catalog is what all peers have together.
-func (d *Daemon) catalog() *pool.Catalog {
+// united is what all peers have together.
+func (d *Daemon) united() *pool.Catalog {
 	return d.union.catalog(&d.cfg.Catalog, d.view.Load().Snapshot())
 }
 

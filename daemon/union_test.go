@@ -129,13 +129,13 @@ func TestPeersOffer(t *testing.T) {
 		stopOne, stopTwo := start(t, one), start(t, two)
 		pass(time.Minute)
 		for _, d := range []*Daemon{one, two} {
-			if c := d.catalog(); c.Provider("east") == nil || c.Provider("west") == nil || c.Label("west-label") == nil || c.Partial != "" {
+			if c := d.united(); c.Provider("east") == nil || c.Provider("west") == nil || c.Label("west-label") == nil || c.Partial != "" {
 				t.Errorf("%s knows of %+v", d.name, c)
 			}
 		}
 		stopTwo()
 		pass(2 * awayGrace)
-		if p := one.catalog().Provider("west"); p == nil || !p.Gone {
+		if p := one.united().Provider("west"); p == nil || !p.Gone {
 			t.Errorf("without its peer the west is %+v", p)
 		}
 		offers := func() map[string]int64 {
@@ -157,13 +157,13 @@ func TestPeersOffer(t *testing.T) {
 				t.Errorf("%s is written again", key)
 			}
 		}
-		if p := one.catalog().Provider("west"); p.Away != "" {
+		if p := one.united().Provider("west"); p.Away != "" {
 			t.Errorf("the west is still away: %s", p.Away)
 		}
 		stopAgain()
 		stopLast := start(t, peerWith("two", mem, file("north")))
 		pass(time.Minute)
-		if c := one.catalog(); c.Provider("west") != nil || c.Provider("north") == nil {
+		if c := one.united(); c.Provider("west") != nil || c.Provider("north") == nil {
 			t.Errorf("with another file of the peer there are %+v", c.Providers)
 		}
 		stopLast()

@@ -81,7 +81,7 @@ type period struct {
 }
 
 // MarshalJSON writes the location by its name.
-func (p Period) MarshalJSON() ([]byte, error) {
+func (p *Period) MarshalJSON() ([]byte, error) {
 	text, err := json.Marshal(period{p.Days, p.From, p.To, p.Location.String(), p.MinReady})
 	if err != nil {
 		return nil, fmt.Errorf("encode a period: %w", err)

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,7 +112,8 @@ func TestOffer(t *testing.T) {
 		ReadyCommand: secret, ReadyKeyFile: secret, Networks: []string{"n"},
 	}
 	c := Catalog{Images: []Image{{Name: "i", Env: map[string]string{"A": secret}, URL: secret}}}
-	for _, name := range strings.Fields(strings.Repeat("x ", 10)) {
+	for i := range 10 {
+		name := fmt.Sprint(i)
 		p := launching(name, "e", 1)
 		p.PostUploadHook, p.Images[0].Properties = secret, map[string]string{"a": secret}
 		for range 100 {

@@ -51,7 +51,7 @@ func newSite(t *testing.T, files map[string]config.Source) *site {
 	go func() { _ = s.db.Run(ctx) }()
 	s.records = store.New(s.db, "", zap.NewNop())
 	bin := filepath.Join(t.TempDir(), pool.DefaultBuilder)
-	if err := os.WriteFile(bin, poold.DemoImageScript(), 0o700); err != nil { //nolint:gosec // it is a script
+	if err := os.WriteFile(bin, poold.DemoImageScript(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", filepath.Dir(bin)+":"+os.Getenv("PATH"))
