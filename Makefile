@@ -63,6 +63,12 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 bench: ## the table of docs/benchmarks.md, or the part of it that BENCH names
 	go test -C test/bench -tags bench -count=1 -timeout 30m -run 'Test$(BENCH)'
 
+SOAK ?= 30m
+
+.PHONY: soak
+soak: ## as many nodes as the machine can do for SOAK (30m): nothing grows, nothing is left
+	go test -C test/bench -tags bench -count=1 -timeout 0 -v -run 'TestSoak$$' -soak $(SOAK)
+
 .PHONY: bench-docs
 bench-docs: ## measure, and write the table into docs/benchmarks.md
 	BENCH_TABLE=$(CURDIR)/docs/benchmarks.md $(MAKE) bench
