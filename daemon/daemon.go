@@ -25,6 +25,7 @@ import (
 	"poold/store/kv"
 	"poold/store/kv/etcdkv"
 	"poold/uploader"
+	"poold/web"
 )
 
 const (
@@ -60,8 +61,14 @@ type Daemon struct {
 	view atomic.Pointer[store.View]
 	// installation marks everything of ours in every cloud.
 	installation string
-	// session tells whether there is one with etcd, for readiness.
+	// session tells whether there is one with etcd, for readiness, and away why
+	// there is none.
 	session atomic.Bool
+	away    atomic.Pointer[error]
+	// open is what the web port serves once etcd was reached.
+	open atomic.Pointer[web.Server]
+	// writes tells whether etcd takes changes.
+	writes *noted
 }
 
 // Run reads the configuration and runs the peer until ctx ends or it cannot go
@@ -99,7 +106,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
-		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name),
+		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
 	}
 	if cfg.Web.ImageURL != "" {
 		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)
@@ -116,18 +123,29 @@ func (d *Daemon) imageFiles() func(context.Context, string) (io.ReadCloser, int6
 }
 
 // run reaches etcd, however long that takes, and works until ctx ends, which
-// is no error, or it cannot go on.
+// is no error, or it cannot go on. Its pages say meanwhile what it waits for.
 func (d *Daemon) run(ctx context.Context, listener net.Listener) error {
 	defer func() { _ = listener.Close() }() // serving closes it, too
-	db, err := d.connect(ctx)
-	if err == nil {
-		err = errors.Join(d.work(ctx, db, listener), db.Close())
-	}
+	err := d.serving(ctx, listener, func(ctx context.Context) error {
+		db, err := d.connect(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(d.work(ctx, db, listener.Addr()), db.Close())
+	})
 	d.log.Info("stopped")
 	if ctx.Err() != nil {
 		return nil // asked to stop: whatever ended with it is no failure
 	}
 	return err
+}
+
+// serving works with the web pages beside it, until one of them ends.
+func (d *Daemon) serving(ctx context.Context, listener net.Listener, work func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.serveWeb(ctx, listener) })
+	g.Go(func() error { return work(ctx) })
+	return g.Wait()
 }
 
 // connect makes the connection to etcd.
@@ -150,17 +168,18 @@ func (d *Daemon) connect(ctx context.Context) (*etcdkv.KV, error) {
 	}
 }
 
-// work runs the peer on its records, with its web port open, until ctx ends or
-// it cannot go on.
-func (d *Daemon) work(ctx context.Context, db kv.KV, listener net.Listener) error {
-	d.kv = crashing(db)
+// work runs the peer on its records, with its pages at an address, until ctx ends or it
+// cannot go on.
+func (d *Daemon) work(ctx context.Context, db kv.KV, address net.Addr) error {
+	d.writes.KV = crashing(db)
+	d.kv = d.writes
 	d.store = store.New(d.kv, d.cfg.Etcd.Prefix, d.log)
 	if err := d.join(ctx); err != nil {
 		return err
 	}
 	d.clouds = d.openClouds()
 	d.duties = d.configuredDuties()
-	return d.serve(ctx, listener)
+	return d.serve(ctx, address)
 }
 
 // join learns the installation.
@@ -181,14 +200,18 @@ func (d *Daemon) join(ctx context.Context) error {
 // etcdAway says that etcd was not reached, and waits before it is tried again;
 // false says that ctx ended.
 func (d *Daemon) etcdAway(ctx context.Context, err error) bool {
+	d.away.Store(&err)
 	d.log.Warn("etcd not reached", zap.Strings("endpoints", d.cfg.Etcd.Endpoints), zap.Error(err))
 	return sleep.For(ctx, etcdPause) == nil
 }
 
 // serve runs everything until ctx ends or something cannot go on.
-func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
+func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 	g, ctx := errgroup.WithContext(ctx)
 	view := d.view.Load()
+	pages := d.pages()
+	d.open.Store(pages)
+	g.Go(func() error { return pages.Run(ctx) })
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })
@@ -196,7 +219,6 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 		giveBack(ctx)
 		return nil
 	})
-	g.Go(func() error { return d.serveWeb(ctx, listener) })
 	g.Go(func() error {
 		watchdog(ctx, d.log, func() bool { return ctx.Err() == nil })
 		return nil
@@ -206,7 +228,7 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 			return err
 		}
 		d.log.Info("started", zap.String("peer", d.name), zap.String("version", d.version),
-			zap.String("installation", d.installation), zap.Stringer("web", listener.Addr()))
+			zap.String("installation", d.installation), zap.Stringer("web", address))
 		notify(d.log, daemon.SdNotifyReady)
 		<-ctx.Done()
 		notify(d.log, daemon.SdNotifyStopping)
@@ -215,20 +237,13 @@ func (d *Daemon) serve(ctx context.Context, listener net.Listener) error {
 	return g.Wait()
 }
 
-// serveWeb serves the pages until ctx ends.
+// serveWeb serves the web port until ctx ends.
 func (d *Daemon) serveWeb(ctx context.Context, listener net.Listener) error {
-	pages := d.pages()
-	server := &http.Server{Handler: pages, ReadHeaderTimeout: closeTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader}
+	server := &http.Server{
+		Handler: http.HandlerFunc(d.front), ReadHeaderTimeout: closeTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader,
+	}
 	stopped := context.AfterFunc(ctx, func() { _ = server.Close() }) // ends Serve, which reports it
 	defer stopped()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return pages.Run(ctx) })
-	g.Go(func() error { return serveUntil(ctx, server, listener) })
-	return g.Wait()
-}
-
-// serveUntil serves until ctx ends.
-func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the web pages: %w", err)
 	}

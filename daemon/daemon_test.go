@@ -85,7 +85,7 @@ func TestNotify(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	listener := freePort(t)
 	ended := make(chan error, 1)
-	go func() { ended <- d.work(ctx, memkv.New(time.Now()), listener) }()
+	go func() { ended <- d.workOn(ctx, memkv.New(time.Now()), listener) }()
 	if first := waitFor(t, told, "READY=1"); slices.Contains(first, "STOPPING=1") {
 		t.Errorf("it stops before it is ready: %v", first)
 	}
@@ -409,4 +409,9 @@ func TestDevOnly(t *testing.T) {
 	if err := Dev(t.Context(), DevOptions{Only: "nonsense"}); err == nil || !strings.Contains(err.Error(), "etcd or clouds") {
 		t.Errorf("--only nonsense: %v", err)
 	}
+}
+
+// workOn works on a store, with the pages at a listener.
+func (d *Daemon) workOn(ctx context.Context, db kv.KV, listener net.Listener) error {
+	return d.serving(ctx, listener, func(ctx context.Context) error { return d.work(ctx, db, listener.Addr()) })
 }

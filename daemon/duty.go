@@ -50,6 +50,7 @@ func (d *Daemon) sessions(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		d.away.Store(&err)
 		d.log.Warn("session with etcd lost", zap.Error(err))
 		if err := sleep.For(ctx, etcdPause); err != nil {
 			return err

@@ -94,7 +94,7 @@ func (e *economy) run(d *Daemon, db *memkv.KV) {
 	go func() { _ = db.Run(ctx) }()
 	go func() {
 		defer close(ended)
-		_ = d.work(ctx, kv.KV(db), listener)
+		_ = d.workOn(ctx, kv.KV(db), listener)
 	}()
 	e.t.Cleanup(func() {
 		cancel()

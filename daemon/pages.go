@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -59,14 +60,39 @@ func (d *Daemon) buildLog(b *pool.Build) (string, error) {
 	return string(tail), nil
 }
 
+// front serves the pages, and before etcd was reached that it was not.
+func (d *Daemon) front(w http.ResponseWriter, r *http.Request) {
+	if pages := d.open.Load(); pages != nil {
+		pages.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.URL.Path == "/healthz" {
+		_, _ = io.WriteString(w, "ok\n") // whoever went away needs no answer
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, c := range d.ready() {
+		if c.Problem != "" {
+			_, _ = fmt.Fprintf(w, "%s: %s\n", c.Name, c.Problem)
+		}
+	}
+}
+
 // ready lists the conditions of readiness.
 func (d *Daemon) ready() []web.Check {
-	checks := []web.Check{{Name: "session"}, {Name: "records"}}
+	checks := []web.Check{{Name: "session"}, {Name: "records"}, {Name: "writes"}}
 	if !d.session.Load() {
 		checks[0].Problem = "no session with etcd: nothing is launched or deleted"
+		if why := d.away.Load(); why != nil {
+			checks[0].Problem += ": " + (*why).Error()
+		}
 	}
-	if !d.view.Load().Synced() {
+	if view := d.view.Load(); view == nil || !view.Synced() {
 		checks[1].Problem = "the records are not up to date"
+	}
+	if why := d.writes.refused(time.Now()); why != nil {
+		checks[2].Problem = "etcd takes no changes: " + why.Error()
 	}
 	return checks
 }

@@ -90,7 +90,7 @@ func TestCloudsAreFollowed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	listener := freePort(t)
 	ended := make(chan error, 1)
-	go func() { ended <- d.work(ctx, memkv.New(time.Now()), listener) }()
+	go func() { ended <- d.workOn(ctx, memkv.New(time.Now()), listener) }()
 	page := "http://" + listener.Addr().String() + "/metrics"
 	for _, step := range []struct{ text, want string }{
 		{"", `poold_cloud_reload_failed{provider="p"} 0`}, // as it is: poold may be reading it

@@ -3,11 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 
-	"poold/config"
+	"github.com/spf13/cobra"
+
+	"poold/store/kv/etcdkv"
 )
 
 // file writes a file of a test and returns its name.
@@ -20,24 +22,64 @@ func file(t *testing.T, name, text string) string {
 	return name
 }
 
-func TestEndpoints(t *testing.T) {
-	cluster, inside := config.Etcd{Endpoints: []string{"c:1", "c:2"}}, config.Etcd{Embedded: "/var/lib/poold"}
+// A flag wins over the configuration, and that over the environment.
+func TestSettings(t *testing.T) {
+	const (
+		cluster = "{endpoints: ['c:1', 'c:2'], username: poold, password: open-sesame, tls: {ca: c.pem}}"
+		inside  = "{embedded: /var/lib/poold}"
+	)
+	type settings = etcdkv.Settings
+	of := func(endpoints ...string) settings { return settings{Endpoints: endpoints} }
+	theirs := settings{
+		Endpoints: []string{"c:1", "c:2"}, Username: "poold", Password: "open-sesame", Files: etcdkv.TLSFiles{CA: "c.pem"},
+	}
 	for _, c := range []struct {
-		name, flag, variable string
-		etcd                 config.Etcd
-		want                 []string
+		name, flags, variable, etcd string
+		want                        settings
 	}{
-		{name: "nothing is said", want: []string{defaultEtcd}},
-		{name: "the environment", variable: "v:1,v:2", want: []string{"v:1", "v:2"}},
-		{name: "the configuration wins over the environment", variable: "v:1", etcd: cluster, want: cluster.Endpoints},
-		{name: "and so does an etcd inside poold", variable: "v:1", etcd: inside, want: []string{defaultEtcd}},
-		{name: "the flag wins over all", flag: "f:1,f:2", variable: "v:1", etcd: cluster, want: []string{"f:1", "f:2"}},
+		{name: "nothing is said", want: of(defaultEtcd)},
+		{name: "the environment", variable: "v:1,v:2", want: settings{Endpoints: []string{"v:1", "v:2"}, Username: "env", Password: "secret"}},
+		{name: "the configuration wins over the environment", variable: "v:1", etcd: cluster, want: theirs},
+		{
+			name: "and so does an etcd inside poold", variable: "v:1", etcd: inside,
+			want: settings{Endpoints: []string{defaultEtcd}, Username: "env", Password: "secret"},
+		},
+		{
+			name: "flags win over all", flags: "--etcd f:1,f:2 --etcd-cacert f.pem --etcd-cert f.crt --etcd-key f.key --etcd-user env",
+			variable: "v:1", etcd: cluster,
+			want: settings{
+				Endpoints: []string{"f:1", "f:2"}, Username: "env", Password: "secret",
+				Files: etcdkv.TLSFiles{CA: "f.pem", Cert: "f.crt", Key: "f.key"},
+			},
+		},
 	} {
-		t.Setenv(etcdVariable, c.variable)
-		e := env{etcd: c.flag}
-		if got := e.endpoints(c.etcd); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		t.Setenv(etcdkv.EndpointsVariable, c.variable)
+		t.Setenv(etcdkv.UserVariable, "")
+		t.Setenv(etcdkv.PasswordVariable, "")
+		if c.variable != "" {
+			t.Setenv(etcdkv.UserVariable, "env")
+			t.Setenv(etcdkv.PasswordVariable, "secret")
 		}
+		var e env
+		root := &cobra.Command{}
+		e.flags(root)
+		if err := root.ParseFlags(strings.Fields(c.flags)); err != nil {
+			t.Fatal(err)
+		}
+		if c.etcd != "" {
+			e.config = file(t, "nodepool.yaml", "etcd: "+c.etcd+"\n")
+		}
+		got, _, err := e.settings()
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v, want %+v", c.name, got, err, c.want)
+		}
+	}
+}
+
+// Everybody on a machine can read what others call programs with.
+func TestPasswordIsNoArgument(t *testing.T) {
+	if _, err := bare(t, "list", "--etcd-user", "ci:secret"); exitCode(err) != exitUsage || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -21,21 +21,24 @@ import (
 	"poold/store/kv/etcdkv"
 )
 
-// etcdVariable names etcd when no flag does.
-const etcdVariable = "POOLD_ETCD"
-
 // defaultEtcd is where the demo and a one-machine site have their etcd.
 const defaultEtcd = "http://127.0.0.1:2379"
 
 // env is what every command works with.
 type env struct {
 	etcd, config, secure, prefix, output string
+	files                                etcdkv.TLSFiles
+	user                                 string
 	now                                  func() time.Time
 }
 
 func (e *env) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&e.etcd, "etcd", "", "etcd's URLs, separated by commas ("+etcdVariable+", or "+defaultEtcd+")")
+	f.StringVar(&e.etcd, "etcd", "", "etcd's URLs, separated by commas ("+etcdkv.EndpointsVariable+", or "+defaultEtcd+")")
+	f.StringVar(&e.files.CA, "etcd-cacert", "", "the authority that signed etcd's certificate ("+etcdkv.CAVariable+")")
+	f.StringVar(&e.files.Cert, "etcd-cert", "", "the certificate to show to etcd ("+etcdkv.CertVariable+")")
+	f.StringVar(&e.files.Key, "etcd-key", "", "the certificate's private key ("+etcdkv.KeyVariable+")")
+	f.StringVar(&e.user, "etcd-user", "", "the user to log in as ("+etcdkv.UserVariable+"); the password is in "+etcdkv.PasswordVariable)
 	f.StringVarP(&e.config, "config", "c", "", "read how to reach etcd from this nodepool.yaml")
 	f.StringVarP(&e.secure, "secure", "s", "", "the file with its secrets")
 	f.StringVar(&e.prefix, "prefix", "", "the prefix of all keys ("+store.DefaultPrefix+")")
@@ -50,8 +53,12 @@ func (e *env) check(cmd *cobra.Command) error {
 	default:
 		return fmt.Errorf("%w: -o %s: it must be table, wide, json, yaml or name", errUsage, e.output)
 	}
-	if e.secure != "" && e.config == "" {
+	switch {
+	case e.secure != "" && e.config == "":
 		return fmt.Errorf("%w: -s goes with -c", errUsage)
+	case strings.Contains(e.user, ":"):
+		return fmt.Errorf("%w: --etcd-user is the name alone: everybody on this machine can read a command line; "+
+			"the password goes into %s", errUsage, etcdkv.PasswordVariable)
 	}
 	return nil
 }
@@ -73,45 +80,49 @@ func (c *conn) client(name string) (*client.Client, error) {
 	return found, nil
 }
 
-// open connects to etcd, and does something with it. A flag wins over the
-// configuration, and that over the environment.
+// open connects to etcd, and does something with it.
 func (e *env) open(ctx context.Context, use func(*conn) error) (err error) {
-	var c config.Etcd
-	if e.config != "" {
-		cfg, _, err := e.load()
-		if err != nil {
-			return err
-		}
-		c = cfg.Etcd
-	}
-	tls, err := etcdkv.TLSFiles(c.TLS).Load()
+	settings, prefix, err := e.settings()
 	if err != nil {
 		return err
 	}
-	endpoints := e.endpoints(c)
-	db, err := etcdkv.Open(ctx, etcdkv.Config{
-		Endpoints: endpoints, TLS: tls, Username: c.Username, Password: c.Password.Reveal(), Log: zap.NewNop(),
-	})
+	c, err := settings.Config()
 	if err != nil {
-		return fmt.Errorf("reach etcd at %s: %w", strings.Join(endpoints, ", "), err)
+		return err
+	}
+	c.Log = zap.NewNop()
+	db, err := etcdkv.Open(ctx, c)
+	if err != nil {
+		return fmt.Errorf("reach etcd at %s: %w", strings.Join(c.Endpoints, ", "), err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	prefix := cmp.Or(e.prefix, c.Prefix)
 	return use(&conn{Store: store.New(db, prefix, zap.NewNop()), db: db, prefix: prefix})
 }
 
-// endpoints says where etcd is.
-func (e *env) endpoints(c config.Etcd) []string {
-	named := os.Getenv(etcdVariable)
-	switch {
-	case e.etcd != "":
-		return strings.Split(e.etcd, ",")
-	case len(c.Endpoints) > 0:
-		return c.Endpoints
-	case c.Embedded == "" && named != "":
-		return strings.Split(named, ",")
+// settings says how to reach etcd, and the prefix of the records. A flag wins
+// over the configuration, and that over the environment.
+func (e *env) settings() (etcdkv.Settings, string, error) {
+	s := etcdkv.Settings{Files: e.files, Username: e.user}
+	if e.etcd != "" {
+		s.Endpoints = strings.Split(e.etcd, ",")
 	}
-	return []string{defaultEtcd}
+	prefix := e.prefix
+	if e.config != "" {
+		cfg, _, err := e.load()
+		if err != nil {
+			return s, "", err
+		}
+		c := cfg.Etcd
+		if c.Embedded != "" {
+			c.Endpoints = []string{defaultEtcd}
+		}
+		s = s.Or(etcdkv.Settings{
+			Endpoints: c.Endpoints, Files: etcdkv.TLSFiles(c.TLS), Username: c.Username, Password: c.Password.Reveal(),
+		})
+		prefix = cmp.Or(prefix, c.Prefix)
+	}
+	s = s.Or(etcdkv.Environment(os.Getenv)).Or(etcdkv.Settings{Endpoints: []string{defaultEtcd}})
+	return s, prefix, nil
 }
 
 // load reads the configuration, with the notes on it.

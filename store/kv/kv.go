@@ -24,8 +24,8 @@ var (
 	// ErrCompacted says that the revision asked for is no longer kept: list
 	// again.
 	ErrCompacted = errors.New("revision compacted")
-	// ErrUnavailable says that the store could not be reached and nothing was
-	// done.
+	// ErrUnavailable says that the store could not be reached, or takes nothing
+	// for now, and nothing was done.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrUnknown says that a change may or may not have been made.
 	ErrUnknown = errors.New("outcome unknown")

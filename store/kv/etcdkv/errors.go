@@ -77,6 +77,11 @@ func refusal(err error) error {
 		return fmt.Errorf("%w: %w", kv.ErrCompacted, answer)
 	case errors.Is(answer, rpctypes.ErrLeaseNotFound), errors.Is(answer, rpctypes.ErrKeyNotFound):
 		return fmt.Errorf("%w: %w", kv.ErrNotFound, answer)
+	case errors.Is(answer, rpctypes.ErrNoSpace), errors.Is(answer, rpctypes.ErrInvalidAuthToken),
+		errors.Is(answer, rpctypes.ErrAuthOldRevision):
+		// An operator makes space, and etcd's client logs in again: what was
+		// refused can be done later.
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, answer)
 	case errors.Is(answer, rpctypes.ErrTooManyRequests):
 		return nil
 	}

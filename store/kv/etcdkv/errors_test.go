@@ -39,7 +39,9 @@ func TestErrors(t *testing.T) {
 		{"no key to keep a lease of", false, rpctypes.ErrGRPCKeyNotFound, kv.ErrNotFound, kv.ErrNotFound},
 		{"compacted", false, rpctypes.ErrGRPCCompacted, kv.ErrCompacted, kv.ErrCompacted},
 		{"permission", false, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrPermissionDenied, rpctypes.ErrPermissionDenied},
-		{"no space", false, rpctypes.ErrGRPCNoSpace, rpctypes.ErrNoSpace, rpctypes.ErrNoSpace},
+		{"no space", false, rpctypes.ErrGRPCNoSpace, kv.ErrUnavailable, kv.ErrUnavailable},
+		{"a token that is over", false, rpctypes.ErrGRPCInvalidAuthToken, kv.ErrUnavailable, kv.ErrUnavailable},
+		{"a token of before a change of roles", false, rpctypes.ErrGRPCAuthOldRevision, kv.ErrUnavailable, kv.ErrUnavailable},
 	} {
 		ctx := t.Context()
 		if c.ended {
