@@ -4,7 +4,6 @@ package bench
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -70,16 +69,16 @@ func TestSoak(t *testing.T) {
 	w.awaitGone(0, time.Minute)
 	idle := w.sample(raw, 0)
 
-	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)
-	defer cancel()
+	over := make(chan struct{})
+	time.AfterFunc(*soakFor, func() { close(over) })
 	var lives atomic.Int64
 	done := make(chan struct{})
 	began := time.Now()
 	go func() {
 		defer close(done)
-		a.busy(ctx, *soakWidth, &lives)
+		a.busy(over, *soakWidth, &lives)
 	}()
-	seen := w.watchOver(ctx, raw, a, &lives)
+	seen := w.watchOver(over, raw, a, &lives)
 	<-done
 	perSecond := float64(lives.Load()) / time.Since(began).Seconds()
 	if left := w.awaitGone(0, 2*time.Minute); left > 0 {
@@ -94,13 +93,13 @@ func TestSoak(t *testing.T) {
 	t.Logf("%d nodes lived in %v, %.1f a second, %d in flight", lives.Load(), *soakFor, perSecond, *soakWidth)
 }
 
-// busy has width requests in flight until ctx ends, and counts the lives of
+// busy has width requests in flight until it is over, and counts the lives of
 // nodes.
-func (a *asker) busy(ctx context.Context, width int, lives *atomic.Int64) {
+func (a *asker) busy(over <-chan struct{}, width int, lives *atomic.Int64) {
 	var wg sync.WaitGroup
 	for range width {
 		wg.Go(func() {
-			for ctx.Err() == nil {
+			for !closed(over) {
 				j, err := a.ask(a.t.Context(), label(0))
 				if err == nil {
 					err = a.release(a.t.Context(), j)
@@ -116,9 +115,19 @@ func (a *asker) busy(ctx context.Context, width int, lives *atomic.Int64) {
 	wg.Wait()
 }
 
-// watchOver takes samples until ctx ends, keeps the clients' lease alive and
+// closed tells whether a channel is closed.
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// watchOver takes samples until it is over, keeps the clients' lease alive and
 // lets etcd forget.
-func (w *site) watchOver(ctx context.Context, raw *clientv3.Client, a *asker, lives *atomic.Int64) []sample {
+func (w *site) watchOver(over <-chan struct{}, raw *clientv3.Client, a *asker, lives *atomic.Int64) []sample {
 	w.t.Helper()
 	var seen []sample
 	var revisions []int64
@@ -126,7 +135,7 @@ func (w *site) watchOver(ctx context.Context, raw *clientv3.Client, a *asker, li
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-over:
 			return seen
 		case <-tick.C:
 		}

@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -58,9 +59,13 @@ type Config struct {
 
 // KV is a connection to an etcd cluster. It is safe for concurrent use.
 type KV struct {
-	client    *clientv3.Client
+	client *clientv3.Client
+	// login is for logins alone, nil without a user.
+	login     *clientv3.Client
 	lease     etcdserverpb.LeaseClient
 	endpoints []string
+	// stream names the stream that watches share.
+	stream atomic.Int64
 }
 
 var _ kv.KV = (*KV)(nil)
@@ -83,29 +88,60 @@ func Open(ctx context.Context, cfg Config) (*KV, error) {
 	if dial == 0 {
 		dial = defaultDialTimeout
 	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password,
+	ours := clientv3.Config{
+		Endpoints: cfg.Endpoints, TLS: cfg.TLS,
 		DialTimeout: dial, DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: pingTimeout,
 		Logger: log, Context: context.WithoutCancel(ctx),
 		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(markUnsent)},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open etcd: %w", err)
 	}
-	return &KV{
-		client: client, endpoints: cfg.Endpoints,
-		// etcd's own KeepAliveOnce repeats without a pause while no server
-		// answers, so renewals are sent here, one at a time.
-		lease: etcdserverpb.NewLeaseClient(client.ActiveConnection()),
-	}, nil
+	k := &KV{endpoints: cfg.Endpoints}
+	if cfg.Username != "" {
+		login, err := clientv3.New(ours)
+		if err != nil {
+			return nil, fmt.Errorf("open etcd: %w", err)
+		}
+		k.login = login
+		ours.Username, ours.Password = cfg.Username, cfg.Password
+		ours.DialOptions = []grpc.DialOption{grpc.WithChainUnaryInterceptor(logInOver(login), markUnsent)}
+	}
+	client, err := clientv3.New(ours)
+	if err != nil {
+		return nil, fmt.Errorf("open etcd: %w", errors.Join(err, k.Close()))
+	}
+	k.client = client
+	// etcd's own KeepAliveOnce repeats without a pause while no server
+	// answers, so renewals are sent here, one at a time.
+	k.lease = etcdserverpb.NewLeaseClient(client.ActiveConnection())
+	return k, nil
+}
+
+// logInOver sends logins over a connection that shows no token. With a token
+// that is over, etcd 3.4 refuses them too, and etcd's client tries to mend that
+// by logging in, without end (https://github.com/etcd-io/etcd/pull/12549).
+func logInOver(login *clientv3.Client) grpc.UnaryClientInterceptor {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+		invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
+		if method == etcdserverpb.Auth_Authenticate_FullMethodName {
+			return login.ActiveConnection().Invoke(ctx, method, req, reply, opts...)
+		}
+		return invoker(ctx, method, req, reply, cc, opts...)
+	}
 }
 
 // Close ends the connection and every watch.
 func (k *KV) Close() error {
-	if err := k.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("close etcd: %w", err)
+	var all error
+	for _, c := range []*clientv3.Client{k.client, k.login} {
+		if c == nil {
+			continue
+		}
+		if err := c.Close(); err != nil && !errors.Is(err, context.Canceled) {
+			all = errors.Join(all, fmt.Errorf("close etcd: %w", err))
+		}
 	}
-	return nil
+	return all
 }
 
 // Get implements kv.KV.

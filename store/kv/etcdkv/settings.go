@@ -13,7 +13,7 @@ const (
 	CertVariable      = "POOLD_ETCD_CERT"
 	KeyVariable       = "POOLD_ETCD_KEY"
 	UserVariable      = "POOLD_ETCD_USER"
-	PasswordVariable  = "POOLD_ETCD_PASSWORD"
+	PasswordVariable  = "POOLD_ETCD_PASSWORD" //nolint:gosec // where one is, not one
 )
 
 // Settings says how to reach etcd as humans write it down: in the environment,

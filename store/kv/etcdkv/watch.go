@@ -9,6 +9,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 
 	"poold/store/kv"
 )
@@ -29,9 +30,14 @@ func (k *KV) Watch(ctx context.Context, prefix string, from int64) <-chan kv.Bat
 	out := make(chan kv.Batch)
 	go func() {
 		defer close(out)
-		watchCtx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-		defer cancel()
-		err := k.watch(watchCtx, prefix, from, out)
+		stream := k.stream.Load()
+		began, err := k.watch(ctx, prefix, from, out)
+		if !began && k.login != nil && ctx.Err() == nil {
+			// Watches share a stream, and etcd goes by the token that it was
+			// opened with: that one is over, unless the watch is not allowed.
+			k.stream.CompareAndSwap(stream, stream+1)
+			_, err = k.watch(ctx, prefix, from, out)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -43,8 +49,13 @@ func (k *KV) Watch(ctx context.Context, prefix string, from int64) <-chan kv.Bat
 	return out
 }
 
-// watch delivers batches until the watch is over, and returns why.
-func (k *KV) watch(ctx context.Context, prefix string, from int64, out chan<- kv.Batch) error {
+// watch delivers batches until the watch is over, and returns whether it ever
+// began, and why it is over.
+func (k *KV) watch(ctx context.Context, prefix string, from int64, out chan<- kv.Batch) (began bool, err error) {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	// etcd's client gives watches with the same metadata the same stream.
+	ctx = metadata.AppendToOutgoingContext(ctx, "poold-stream", strconv.FormatInt(k.stream.Load(), 10))
 	responses := k.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from+1),
 		clientv3.WithProgressNotify(), clientv3.WithFragment(), clientv3.WithCreatedNotify())
 	tick := time.NewTicker(progressEvery)
@@ -55,15 +66,16 @@ func (k *KV) watch(ctx context.Context, prefix string, from int64, out chan<- kv
 		select {
 		case resp, ok := <-responses:
 			if !ok {
-				return fmt.Errorf("%w: %w", kv.ErrUnavailable, errWatchOver)
+				return began, fmt.Errorf("%w: %w", kv.ErrUnavailable, errWatchOver)
 			}
 			if resp.Created {
 				cluster = resp.Header.GetClusterId()
 				askable = k.progressIsOrdered(ctx)
 			}
 			if err := failure(ctx, &resp, cluster); err != nil {
-				return err
+				return began, err
 			}
+			began = true
 			b, news := batch(&resp, from)
 			if !news {
 				continue
@@ -72,7 +84,7 @@ func (k *KV) watch(ctx context.Context, prefix string, from int64, out chan<- kv
 			case out <- b:
 				from = b.Revision
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return began, context.Cause(ctx)
 			}
 		case <-tick.C:
 			if askable {
@@ -80,7 +92,7 @@ func (k *KV) watch(ctx context.Context, prefix string, from int64, out chan<- kv
 				_ = k.client.RequestProgress(ctx)
 			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return began, context.Cause(ctx)
 		}
 	}
 }
