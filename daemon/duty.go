@@ -66,11 +66,15 @@ func (d *Daemon) inSession(ctx context.Context) error {
 		return err
 	}
 	d.session.Store(true)
-	defer d.session.Store(false)
 	owned := &ownedKeys{}
 	g, gctx := errgroup.WithContext(ctx)
 	back := d.view.Load().WentBack()
-	g.Go(func() error { return session.Run(gctx) })
+	g.Go(func() error {
+		// What was owned is given back after that, which may take long: etcd
+		// may be silent.
+		defer d.session.Store(false)
+		return session.Run(gctx)
+	})
 	g.Go(func() error {
 		// What the duties have written and wait to see will never come.
 		select {

@@ -32,13 +32,22 @@ type Site struct {
 // places filled in. "go test -artifacts" keeps what they write.
 func NewSite(tb testing.TB, poold, root string) *Site {
 	tb.Helper()
+	etcd := Start(tb, poold, tb.ArtifactDir(), "etcd", "--only", "etcd")
+	s := NewSiteOn(tb, poold, root, fmt.Sprintf("{endpoints: [%q], lease-ttl: 3s}", etcd.Etcd))
+	s.Etcd = etcd
+	return s
+}
+
+// NewSiteOn is NewSite with an etcd that is there already; etcd says where, as
+// the configuration of poold does.
+func NewSiteOn(tb testing.TB, poold, root, etcd string) *Site {
+	tb.Helper()
 	s := &Site{tb: tb, dir: tb.ArtifactDir()}
-	s.Etcd = Start(tb, poold, s.dir, "etcd", "--only", "etcd")
 	s.Clouds = Start(tb, poold, s.dir, "clouds", "--only", "clouds")
 	port := proc.FreePorts(tb, 1)[0]
 	s.Web = proc.Loopback(port)
-	s.base = s.copy(filepath.Join(root, "nodepool.yaml"), "base.yaml", fmt.Sprintf(
-		"\netcd:\n  endpoints: [%q]\n  lease-ttl: 3s\nwebapp:\n  listen_address: 127.0.0.1\n", s.Etcd.Etcd))
+	s.base = s.copy(filepath.Join(root, "nodepool.yaml"), "base.yaml",
+		"\netcd: "+etcd+"\nwebapp:\n  listen_address: 127.0.0.1\n")
 	s.config = s.copy(s.base, "nodepool.yaml", fmt.Sprintf("  port: %d\n", port))
 	s.copy(filepath.Join(root, "deploy", "demo", "make-image"), "make-image", "")
 	return s

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -24,10 +25,19 @@ const (
 // poolctl runs poolctl, expects its exit code, and returns what it printed.
 func (w *world) poolctl(code int, args ...string) string {
 	w.t.Helper()
+	out, _ := w.poolctlAs(nil, code, append([]string{"--etcd", w.etcd}, args...)...)
+	return out
+}
+
+// poolctlAs is poolctl with more in its environment; it returns what it
+// complains about as well.
+func (w *world) poolctlAs(env []string, code int, args ...string) (printed, complaint string) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), answerLimit)
 	defer cancel()
 	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "poolctl"), append([]string{"--etcd", w.etcd}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "poolctl"), args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	err := cmd.Run()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
@@ -36,7 +46,7 @@ func (w *world) poolctl(code int, args ...string) string {
 	if code != exitDone && problems.Len() == 0 {
 		w.t.Errorf("poolctl %s failed without a word", strings.Join(args, " "))
 	}
-	return out.String()
+	return out.String(), problems.String()
 }
 
 // poolctl shows what there is, asks for nodes and gives them back.
