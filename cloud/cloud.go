@@ -217,10 +217,12 @@ type ResourceKind string
 
 // The kinds of resources besides instances.
 const (
-	FloatingIP   ResourceKind = "floating-ip"
-	Port         ResourceKind = "port"
-	VolumeDisk   ResourceKind = "volume"
-	StoredImage  ResourceKind = "image"
+	FloatingIP  ResourceKind = "floating-ip"
+	Port        ResourceKind = "port"
+	VolumeDisk  ResourceKind = "volume"
+	StoredImage ResourceKind = "image"
+	// TaskImage is an image that a task has made and that was not described yet.
+	TaskImage    ResourceKind = "task-image"
 	KeyPair      ResourceKind = "keypair"
 	InstanceKind ResourceKind = "instance"
 )

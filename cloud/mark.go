@@ -75,6 +75,13 @@ func (m Mark) Line() string {
 		" provider=" + url.QueryEscape(m.Provider) + " revision=" + strconv.FormatInt(m.Revision, 10)
 }
 
+// ImageName writes the mark of an image as a name, for one that can have
+// nothing else yet; id tells two attempts at one upload apart.
+func (m Mark) ImageName(id string) string {
+	return lineStart + "installation=" + url.QueryEscape(m.Installation) + " provider=" + url.QueryEscape(m.Provider) +
+		" upload=" + url.QueryEscape(m.Upload) + " id=" + url.QueryEscape(id)
+}
+
 // keyPairStart begins the names of our key pairs, which carry nothing else;
 // keyPairSum is how many bytes of the key's hash end them.
 const (

@@ -209,6 +209,8 @@ type Upload struct {
 	Format       string `json:"format,omitempty"`
 	// Method is how the data gets there: "put", "glance-direct" and so on.
 	Method string `json:"method,omitempty"`
+	// Task is the cloud's task that makes the image, where one does.
+	Task string `json:"task,omitempty"`
 	// Bytes is the size of the file, SentBytes how much of it was sent.
 	Bytes     int64 `json:"bytes,omitempty"`
 	SentBytes int64 `json:"sent_bytes,omitempty"`

@@ -29,6 +29,8 @@ var (
 	_ cloud.ImageDriver = (*Driver)(nil)
 
 	_ cloud.ImageImporter = (*Driver)(nil)
+	_ cloud.ObjectStore   = (*Driver)(nil)
+	_ cloud.ImageTasker   = (*Driver)(nil)
 )
 
 // Config says which cloud to drive, and how.

@@ -52,6 +52,9 @@ func rules() []rule {
 		{404, cloud.Network, `"neutronerror"`, cloud.NotFound},
 		{404, cloud.ImageService, "no image found with id", cloud.NotFound},
 		{404, cloud.ImageService, "failed to find image", cloud.NotFound},
+		// Glance's words of a task.
+		{404, cloud.ImageService, "task with the given id", cloud.NotFound},
+		{404, cloud.Object, "the resource could not be found", cloud.NotFound},
 		{404, "", "", cloud.Unclassified},
 
 		{405, "", "", cloud.Invalid},

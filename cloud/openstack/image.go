@@ -47,7 +47,11 @@ func (i *image) inherited() bool {
 	return i.Type == "snapshot" && !strings.HasPrefix(i.Name, cloud.ExportName)
 }
 
+// mark is that of its properties; one that a task has just made has a name.
 func (i *image) mark() cloud.Mark {
+	if m := cloud.MarkIn(i.Name); i.Installation == "" && m.Upload != "" {
+		return m
+	}
 	return cloud.MarkOf(map[string]string{
 		cloud.KeyInstallation: i.Installation, cloud.KeyUpload: i.Upload, cloud.KeyProvider: i.Provider, cloud.KeyRevision: i.Revision,
 	})
@@ -181,7 +185,7 @@ func (d *Driver) DeleteImage(ctx context.Context, id string) error {
 	if err != nil {
 		return named(r.what, err)
 	}
-	if i.Installation != d.installation || i.inherited() {
+	if i.mark().Installation != d.installation || i.inherited() {
 		return r.fail(cloud.Conflict, errNotOurs)
 	}
 	return d.call(ctx, r, nil)
@@ -189,9 +193,21 @@ func (d *Driver) DeleteImage(ctx context.Context, id string) error {
 
 // images lists the images with our mark, of which glance keeps an index.
 func (d *Driver) images(ctx context.Context) ([]cloud.Resource, error) {
+	return d.imagesWith(ctx, cloud.StoredImage, url.Values{cloud.KeyInstallation: {d.installation}})
+}
+
+// taskImages lists those whose mark is their name, of which it keeps none.
+func (d *Driver) taskImages(ctx context.Context) ([]cloud.Resource, error) {
+	s, err := d.access().keystone.session(ctx, nil)
+	if err != nil {
+		return nil, named("list images", err)
+	}
+	return d.imagesWith(ctx, cloud.TaskImage, url.Values{"owner": {s.project}})
+}
+
+func (d *Driver) imagesWith(ctx context.Context, kind cloud.ResourceKind, query url.Values) ([]cloud.Resource, error) {
 	r := request{
-		service: cloud.ImageService, method: http.MethodGet, path: "/v2/images", what: "list images",
-		query: url.Values{cloud.KeyInstallation: {d.installation}},
+		service: cloud.ImageService, method: http.MethodGet, path: "/v2/images", what: "list images", query: query,
 	}
 	var found []cloud.Resource
 	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
@@ -203,10 +219,9 @@ func (d *Driver) images(ctx context.Context) ([]cloud.Resource, error) {
 			return "", err
 		}
 		for _, i := range page.Images {
-			if i.Installation == d.installation && !i.inherited() {
-				found = append(found, cloud.Resource{
-					Kind: cloud.StoredImage, ID: i.ID, Name: i.Name, Mark: i.mark(), Created: i.Created,
-				})
+			ours := i.mark().Installation == d.installation && !i.inherited()
+			if ours && (i.Installation == "") == (kind == cloud.TaskImage) {
+				found = append(found, cloud.Resource{Kind: kind, ID: i.ID, Name: i.Name, Mark: i.mark(), Created: i.Created})
 			}
 		}
 		return page.Next, nil

@@ -2,6 +2,7 @@ package openstack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,14 @@ type request struct {
 	service cloud.Service
 	// method and path name the call; "{id}" in the path stands for id.
 	method, path, id string
-	query            url.Values
-	// in is sent as JSON, unless it is nil.
-	in any
+	// container and object stand for what "{container}" and "{object}" in the
+	// path do; an object's slashes stay.
+	container, object string
+	query             url.Values
+	header            map[string]string
+	// in is sent as JSON, unless it is nil, under contentType if there is one.
+	in          any
+	contentType string
 	// data is sent instead of in: size bytes, once, with no bound of time but
 	// the context's.
 	data io.Reader
@@ -65,6 +71,29 @@ func validID(id string) bool {
 	return id != "" && !strings.ContainsFunc(id, strange)
 }
 
+// check refuses a path that would be another call than it says.
+func (r *request) check() error {
+	switch {
+	case strings.Contains(r.path, "{id}") && !validID(r.id):
+		return fmt.Errorf("%q is not an id", r.id)
+	case strings.Contains(r.path, "{container}") && !validContainer(r.container):
+		return fmt.Errorf("%q is no container", r.container)
+	case strings.Contains(r.path, "{object}") && !validObject(r.object):
+		return fmt.Errorf("%q is no object", r.object)
+	}
+	return nil
+}
+
+// target is the address of the request below that of its service.
+func (r *request) target(base string) string {
+	if r.service == cloud.Object && r.path == infoPath {
+		base, _, _ = strings.Cut(base, "/v1") // it is beside all accounts
+	}
+	return base + strings.NewReplacer(
+		"{id}", url.PathEscape(r.id), "{container}", url.PathEscape(r.container), "{object}", escapedObject(r.object),
+	).Replace(r.path)
+}
+
 // call makes a request and decodes the answer into out, unless that is nil:
 // then only the status counts. Its error is a *cloud.Error.
 func (d *Driver) call(ctx context.Context, r request, out any) error {
@@ -96,8 +125,8 @@ func (r *request) unread(err error) error {
 // one, once (and once more for each reload meanwhile), if nothing can have been
 // done: it changes nothing, or was refused before its service heard of it.
 func (d *Driver) send(ctx context.Context, r request) (*http.Response, error) {
-	if strings.Contains(r.path, "{id}") && !validID(r.id) {
-		return nil, r.fail(cloud.Invalid, fmt.Errorf("%q is not an id", r.id))
+	if err := r.check(); err != nil {
+		return nil, r.fail(cloud.Invalid, err)
 	}
 	var refused *session
 	for {
@@ -169,7 +198,7 @@ func (a *access) build(ctx context.Context, s *session, r *request) (*http.Reque
 	if err != nil {
 		return nil, r.fail(cloud.Invalid, err)
 	}
-	target := base + strings.ReplaceAll(r.path, "{id}", url.PathEscape(r.id))
+	target := r.target(base)
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
@@ -196,6 +225,9 @@ func (a *access) build(ctx context.Context, s *session, r *request) (*http.Reque
 		req.Header.Set("Accept", "application/octet-stream")
 		req.Header.Set("Range", r.byteRange)
 	}
+	for key, value := range r.header {
+		req.Header.Set(key, value)
+	}
 	req.Header.Set("User-Agent", "poold")
 	req.Header.Set("X-Auth-Token", s.token)
 	if r.microversion != "" {
@@ -212,7 +244,7 @@ func (r *request) body() (reader io.Reader, contentType string, err error) {
 		return kept(r.data), "application/octet-stream", nil
 	case r.in != nil:
 		b, err := json.Marshal(r.in)
-		return bytes.NewReader(b), "application/json", err
+		return bytes.NewReader(b), cmp.Or(r.contentType, "application/json"), err
 	}
 	return nil, "", nil
 }

@@ -20,6 +20,8 @@ func (d *Driver) Resources(ctx context.Context, kind cloud.ResourceKind) ([]clou
 		return d.floatingIPs(ctx)
 	case cloud.StoredImage:
 		return d.images(ctx)
+	case cloud.TaskImage:
+		return d.taskImages(ctx)
 	case cloud.KeyPair:
 		return d.keyPairs(ctx)
 	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
@@ -100,7 +102,7 @@ func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string)
 	switch kind {
 	case cloud.FloatingIP:
 		return d.removeFloatingIP(ctx, id)
-	case cloud.StoredImage:
+	case cloud.StoredImage, cloud.TaskImage:
 		return d.DeleteImage(ctx, id)
 	case cloud.KeyPair:
 		r := request{

@@ -52,6 +52,9 @@ type Cloud struct {
 	floatPool *addressPool
 	images    map[string]*image
 	imageIDs  map[string]bool
+	// containers have their objects by name; tasks are as they were begun.
+	containers map[string]map[string]*object
+	tasks      []*Task
 
 	projectID, userID        string
 	networkID, subnetID      string
@@ -76,7 +79,7 @@ func New(cfg Config, now time.Time) *Cloud {
 		calls: map[cloud.Call]int{}, buckets: map[cloud.Service]*bucket{}, tokens: map[string]time.Time{},
 		servers: map[string]*server{}, keyPairs: map[string]KeyPair{},
 		ports: map[string]*Port{}, portOf: map[string]*Port{}, floating: map[string]*FloatingIP{},
-		images: map[string]*image{}, imageIDs: map[string]bool{},
+		images: map[string]*image{}, imageIDs: map[string]bool{}, containers: map[string]map[string]*object{},
 		changed: map[string]bool{}, wake: make(chan struct{}, 1),
 		fixedPool: newAddressPool(cfg.Fixed), floatPool: newAddressPool(cfg.Floating),
 	}
@@ -155,6 +158,8 @@ func (c *Cloud) zones() []string {
 func (c *Cloud) lock(now time.Time) {
 	c.mu.Lock()
 	c.advance(now)
+	c.expire()
+	c.work()
 }
 
 func (c *Cloud) uuid() string {

@@ -96,6 +96,13 @@ type Config struct {
 	// Imports are the methods of import that there are, Stores the places where
 	// images are kept, the first one by default.
 	Imports, Stores []string
+	// MaxObject is the size of the largest object that is taken at once; there is
+	// no object store, and are no tasks that make images of objects, if it is
+	// zero. NoSLO is one without static large objects.
+	MaxObject int64
+	NoSLO     bool
+	// TaskTime is how long a task takes.
+	TaskTime time.Duration
 	// NoHashes makes images have no hash, as before Glance had any.
 	NoHashes bool
 	// NoChangesSince makes lists ignore changes-since, as some clouds do.

@@ -116,7 +116,7 @@ func (d *Driver) Resources(ctx context.Context, kind cloud.ResourceKind) ([]clou
 		}
 	case cloud.KeyPair:
 		return d.ourKeyPairs(ctx)
-	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind, cloud.TaskImage:
 	}
 	return found, nil
 }
@@ -164,7 +164,7 @@ func (d *Driver) Remove(ctx context.Context, kind cloud.ResourceKind, id string)
 		return d.do(ctx, changing(what, cloud.Compute, "DELETE /os-keypairs/{id}", id), func(time.Time) error {
 			return d.cloud.DeleteKeyPair(id)
 		})
-	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind:
+	case cloud.Port, cloud.VolumeDisk, cloud.InstanceKind, cloud.TaskImage:
 	}
 	return &cloud.Error{Kind: cloud.Invalid, Op: what, Err: errors.New("nothing of this kind is ever ours")}
 }

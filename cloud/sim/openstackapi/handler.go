@@ -101,19 +101,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // serveRegion answers a call to a service of a region.
 func (h *Handler) serveRegion(w http.ResponseWriter, r *request, name, rest string) {
-	var found bool
-	for _, region := range h.regions {
-		if region.name == name {
-			r.region, found = region, true
-		}
-	}
+	at := slices.IndexFunc(h.regions, func(r *region) bool { return r.name == name })
 	r.path = split(rest)
-	if !found || len(r.path) == 0 {
+	if at < 0 || len(r.path) == 0 {
 		http.NotFound(w, r.Request)
 		return
 	}
+	r.region = h.regions[at]
 	service := cloud.Service(r.path[0])
 	r.path = r.path[1:]
+	if string(service) == objectService {
+		serveObjects(w, r)
+		return
+	}
 	r.base += "/" + name + "/" + string(service)
 	if len(r.path) <= 1 && r.Method == http.MethodGet {
 		if a, known := discovery(r, service); known {
@@ -130,7 +130,7 @@ func (h *Handler) serveRegion(w http.ResponseWriter, r *request, name, rest stri
 	serve(w, r, service)
 }
 
-// serve finds the operation and does it as the cloud's verdict says.
+// serve finds the operation and does it.
 func serve(w http.ResponseWriter, r *request, service cloud.Service) {
 	op, found := r.route(service)
 	if !found {
@@ -143,6 +143,11 @@ func serve(w http.ResponseWriter, r *request, service cloud.Service) {
 		writeError(w, r, service, nowhere)
 		return
 	}
+	perform(w, r, service, op)
+}
+
+// perform does an operation as the cloud's verdict says.
+func perform(w http.ResponseWriter, r *request, service cloud.Service, op operation) {
 	verdict := r.region.cloud.Begin(r.now, cloud.Call{Service: service, Operation: op.name}, r.names()...)
 	if verdict.Before != nil {
 		r.pause(verdict.Delay)
@@ -196,9 +201,9 @@ func (r *request) pause(d time.Duration) {
 	<-ctx.Done()
 }
 
-// read reads the body unless it is an image's data.
+// read reads the body unless it is an image's data, or an object.
 func (r *request) read() error {
-	if strings.HasSuffix(r.URL.Path, "/file") || strings.HasSuffix(r.URL.Path, "/stage") {
+	if strings.Contains(r.URL.Path, "/object-store/") || strings.HasSuffix(r.URL.Path, "/file") || strings.HasSuffix(r.URL.Path, "/stage") {
 		return nil
 	}
 	var err error

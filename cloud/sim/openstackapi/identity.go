@@ -157,6 +157,13 @@ func tokenAnswer(r *request, expires time.Time) (answer, error) {
 		}
 		return map[string]any{"id": kind, "type": kind, "name": name, "endpoints": endpoints}
 	}
+	catalog := []any{
+		service("identity", "keystone", "/v3"), service("compute", "nova", "/compute/v2.1"),
+		service("image", "glance", "/image"), service("network", "neutron", "/network"),
+	}
+	if cfg.MaxObject > 0 {
+		catalog = append(catalog, service("object-store", "swift", "/"+objectService+objectVersion+first.ProjectID()))
+	}
 	return ok(map[string]any{"token": map[string]any{
 		"methods": []string{"password"}, "audit_ids": []string{"sim"}, "is_domain": false,
 		"user":       map[string]any{"domain": domain, "id": first.UserID(), "name": cfg.User, "password_expires_at": nil},
@@ -164,9 +171,6 @@ func tokenAnswer(r *request, expires time.Time) (answer, error) {
 		"roles":      []map[string]string{{"id": "member", "name": "member"}},
 		"issued_at":  r.now.UTC().Format(stamp),
 		"expires_at": expires.UTC().Format(stamp),
-		"catalog": []any{
-			service("identity", "keystone", "/v3"), service("compute", "nova", "/compute/v2.1"),
-			service("image", "glance", "/image"), service("network", "neutron", "/network"),
-		},
+		"catalog":    catalog,
 	}})
 }

@@ -26,6 +26,9 @@ func imageOperations() map[string]func(*request) (answer, error) {
 		"GET/info/import":         importMethods,
 		"GET/info/stores":         imageStores,
 		"GET/images/{id}/file":    downloadImage,
+		"POST/tasks":              beginTask,
+		"GET/tasks":               listTasks,
+		"GET/tasks/{id}":          showTask,
 	}
 }
 

@@ -53,6 +53,8 @@ func inspect(r *request) (answer, error) {
 		return simServers(r)
 	case "GET images":
 		return ok(c.Images(r.now))
+	case "GET objects":
+		return simObjects(r)
 	case "GET floatingips":
 		return ok(c.FloatingIPs(r.now))
 	case "GET calls":
@@ -97,4 +99,20 @@ func simServers(r *request) (answer, error) {
 		})
 	}
 	return ok(views)
+}
+
+// simObjects lists the containers with the names of their objects.
+func simObjects(r *request) (answer, error) {
+	all := map[string][]string{}
+	for _, container := range r.region.cloud.Containers(r.now) {
+		all[container] = []string{}
+		objects, err := r.region.cloud.Objects(r.now, container, "")
+		if err != nil {
+			return answer{}, err
+		}
+		for _, o := range objects {
+			all[container] = append(all[container], o.Name)
+		}
+	}
+	return ok(all)
 }
