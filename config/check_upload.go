@@ -13,9 +13,12 @@ const (
 	uploadPut      = "put"
 	uploadStage    = "glance-direct"
 	uploadDownload = "web-download"
+	uploadTask     = "task"
 )
 
-func uploadMethods() []string { return []string{uploadAuto, uploadPut, uploadStage, uploadDownload} }
+func uploadMethods() []string {
+	return []string{uploadAuto, uploadPut, uploadStage, uploadDownload, uploadTask}
+}
 
 // checkImageURL checks where clouds fetch images.
 func (c *checker) checkImageURL() {
@@ -29,8 +32,11 @@ func (c *checker) checkImageURL() {
 	}
 }
 
-// checkUpload checks that a provider that is to fetch images can.
+// checkUpload checks that images can get to a provider in the way that it says.
 func (c *checker) checkUpload(p *provider) {
+	if p.uploadMethod.v == uploadTask && len(p.imageStores.v) > 0 {
+		c.errorf(p.imageStores.at, "what a task makes is in no chosen store")
+	}
 	builds := slices.ContainsFunc(c.doc.roles.v, func(r value[string]) bool { return r.v == string(pool.RoleBuilder) })
 	if p.uploadMethod.v == uploadDownload && builds && len(p.images) > 0 && c.doc.web.imageURL.v == "" {
 		c.errorf(p.uploadMethod.at, "web-download needs webapp.image-url, where clouds reach this peer")

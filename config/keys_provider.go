@@ -157,7 +157,9 @@ func providerOwnKeys() []field[provider] {
 			"How many uploads to this provider run at once."),
 		choice("image-upload-method", uploadMethods(), func(p *provider) *value[string] { return &p.uploadMethod },
 			"How images get to the cloud: sent to the image (`put`), sent to a place that Glance imports from (`glance-direct`), "+
-				"or fetched by Glance from this peer (`web-download`). `auto` is `put`, or with `image-stores` an import where the cloud has one."),
+				"fetched by Glance from this peer (`web-download`), or sent to the object store, in segments, and imported from there by a task "+
+				"(`task`), as Rackspace does. `auto` is `put`, `task` where clouds.yaml says `image_api_use_tasks`, "+
+				"or with `image-stores` an import where the cloud has one."),
 		names("image-stores", func(p *provider) *value[[]value[string]] { return &p.imageStores },
 			"The stores of the cloud that images are to be in, before they are used; `all` is every one. The cloud decides if empty."),
 		many("diskimages", func(p *provider) *[]providerImage { return &p.images }, providerImageKeys(),

@@ -33,7 +33,16 @@
 //     the count of attempts; then removed, and a new record made. A death
 //     between the two forgets the count.
 //
+// Where the cloud makes the image of an object, by a task, it is found as
+//
+//   - uploading, no task on record: the task is looked for by the name that it
+//     gives the image. Without one the segments that are missing are sent.
+//   - uploading, task on record: it is waited for; then the image's id goes on
+//     record, the image is described, verified, and the objects are deleted.
+//   - deleting: the task is asked for the image; the objects go, unless the
+//     next attempt needs them.
+//
 // A call whose reply was lost is followed by a look at the image. What no
 // record names although it carries our mark is removed by a sweep, after it
-// was seen twice.
+// was seen twice; so are objects that no upload needs.
 package uploader

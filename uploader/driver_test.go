@@ -35,6 +35,7 @@ type fakeCloud struct {
 	means       cloud.ImageMeans
 	shelf       *Shelf
 	hashes      map[string]string
+	objects     fakeObjects
 	calls       []string
 	sending     int
 	// most is how many sends there were at once.
@@ -42,7 +43,10 @@ type fakeCloud struct {
 }
 
 func newFakeCloud() *fakeCloud {
-	return &fakeCloud{images: make(map[string]*cloud.Image), hashes: map[string]string{}}
+	return &fakeCloud{
+		images: make(map[string]*cloud.Image), hashes: map[string]string{},
+		objects: fakeObjects{containers: map[string]map[string]*fakeObject{}},
+	}
 }
 
 func fail(kind cloud.Kind) error {
@@ -177,6 +181,9 @@ func (c *fakeCloud) Resources(ctx context.Context, kind cloud.ResourceKind) ([]c
 	var found []cloud.Resource
 	err := c.call(ctx, "list", "", func() error {
 		for _, i := range c.images {
+			if (cloud.MarkIn(i.Name) != cloud.Mark{}) != (kind == cloud.TaskImage) {
+				continue
+			}
 			found = append(found, cloud.Resource{Kind: kind, ID: i.ID, Name: i.Name, Mark: i.Mark})
 		}
 		return nil

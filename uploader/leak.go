@@ -22,8 +22,9 @@ const (
 type patrolReport struct {
 	// vanished are ready uploads that the cloud no longer has, by reason.
 	vanished map[*pool.Upload]string
-	// suspects are the images that no record names, since when.
-	suspects map[string]time.Time
+	// suspects are the images that no record names, objects the objects that no
+	// record needs, since when.
+	suspects, objects map[string]time.Time
 }
 
 // patrol starts a comparison of the cloud with the records when one is due.
@@ -32,12 +33,14 @@ func (u *Uploader) patrol(ctx context.Context, now time.Time) {
 		return
 	}
 	u.patrolling, u.patrolAt, u.patrolBegan = true, now.Add(patrolEvery), now
-	suspects := u.suspects
+	suspects, objects := u.suspects, u.objects
 	go func() {
 		r := patrolReport{vanished: u.vanished(ctx), suspects: suspects}
+		sweeping := cloud.WithLane(ctx, cloud.LaneSweep)
 		if sweeper, ok := u.driver.(cloud.Sweeper); ok {
-			r.suspects = u.sweep(cloud.WithLane(ctx, cloud.LaneSweep), sweeper, suspects, now)
+			r.suspects = u.sweep(sweeping, sweeper, suspects, now)
 		}
+		r.objects = u.sweepObjects(sweeping, objects, now)
 		u.patrolled <- r
 	}()
 }
@@ -107,6 +110,11 @@ func (u *Uploader) sweep(ctx context.Context, sweeper cloud.Sweeper, before map[
 	// The cloud first, then the records: an image made meanwhile is not seen,
 	// and one that is seen was on record before it was made.
 	resources, err := sweeper.Resources(ctx, cloud.StoredImage)
+	if err == nil && u.tasked() {
+		var made []cloud.Resource
+		made, err = sweeper.Resources(ctx, cloud.TaskImage)
+		resources = append(resources, made...)
+	}
 	if err != nil {
 		u.log.Warn("images not listed", zap.Error(err))
 		return before
@@ -166,7 +174,7 @@ func (u *Uploader) named(s *pool.Snapshot) map[string]bool {
 			continue
 		}
 		named[r.ExternalID] = true
-		if r.State == pool.UploadPending {
+		if r.State == pool.UploadPending || r.State == pool.UploadUploading && r.Method == string(cloud.ImageByTask) {
 			// The cloud may have given it an id that is not yet on record.
 			named[r.Image+"/"+r.Build] = true
 		}

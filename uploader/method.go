@@ -18,16 +18,21 @@ type way struct {
 	method cloud.ImageMethod
 	// stores are all that the image is to be in; empty leaves it to the cloud.
 	stores []string
-	// importer is nil for a plain PUT.
+	// importer is nil for a plain PUT, tasker for all but a task.
 	importer cloud.ImageImporter
+	tasker   cloud.ImageTasker
 }
 
 // choose finds the way for an upload: what the configuration says, as far as
-// the cloud can. Without a word on it that is a PUT, which every cloud has and
-// which needs no second look; where the image is to be in certain stores it is
-// an import, which puts it there in one go.
+// the cloud can. Without a word on it that is a task where the cloud is known to
+// want them, else a PUT, which every cloud has and which needs no second look;
+// where the image is to be in certain stores it is an import, which puts it
+// there in one go.
 func (u *Uploader) choose(ctx context.Context) (way, error) {
 	method, stores := cloud.ImageMethod(u.provider.UploadMethod), u.provider.ImageStores
+	if u.wantsTasks() {
+		return u.byTasks()
+	}
 	if (method == "" || method == cloud.ImageByPut) && len(stores) == 0 {
 		return way{method: cloud.ImageByPut}, nil
 	}
@@ -48,7 +53,28 @@ func (u *Uploader) choose(ctx context.Context) (way, error) {
 	if slices.Contains(stores, allStores) {
 		stores = means.Stores
 	}
-	return way{method, stores, importer}, lacks(means, method, stores)
+	return way{method: method, stores: stores, importer: importer}, lacks(means, method, stores)
+}
+
+// wantsTasks tells whether images of the provider are made by tasks.
+func (u *Uploader) wantsTasks() bool {
+	if u.provider.UploadMethod != "" {
+		return u.provider.UploadMethod == string(cloud.ImageByTask)
+	}
+	tasker, ok := u.driver.(cloud.ImageTasker)
+	return ok && tasker.WantsTasks()
+}
+
+// byTasks is the way by an object store and a task.
+func (u *Uploader) byTasks() (way, error) {
+	tasker, ok := u.driver.(cloud.ImageTasker)
+	switch {
+	case !ok:
+		return way{}, errors.New("the driver knows no import of objects")
+	case len(u.provider.ImageStores) > 0:
+		return way{}, errors.New("what a task makes is in no chosen store")
+	}
+	return way{method: cloud.ImageByTask, tasker: tasker}, nil
 }
 
 // lacks says what a cloud does not have.
@@ -78,7 +104,7 @@ func (t *transfer) bring(ctx context.Context) error {
 		return t.send(ctx, t.way.importer.StageImage)
 	case cloud.ImageByDownload:
 		return t.download(ctx)
-	case cloud.ImageByPut:
+	case cloud.ImageByPut, cloud.ImageByTask:
 	}
 	return t.send(ctx, t.driver.SendImage)
 }

@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -20,13 +21,29 @@ var errStillThere = errors.New("the image is still there")
 // cloud says so.
 func (u *Uploader) remove(ctx context.Context, r *pool.Upload) (int64, error) {
 	t := &transfer{Uploader: u, record: r}
-	if r.ExternalID != "" {
-		if err := u.discard(ctx, r.ExternalID); err != nil {
-			return r.Revision, err
-		}
+	id, err := u.imageOf(ctx, r)
+	if err == nil && id != "" {
+		err = u.discard(ctx, id)
 	}
-	err := t.save(ctx, t.move(pool.UploadDeleted))
+	if err == nil && over(r) {
+		err = u.clear(ctx, r)
+	}
+	if err != nil {
+		return r.Revision, err
+	}
+	err = t.save(ctx, t.move(pool.UploadDeleted))
 	return t.record.Revision, err
+}
+
+// imageOf is the id of an upload's image. What a task has made may not be on
+// record yet; what it makes later is for the sweep.
+func (u *Uploader) imageOf(ctx context.Context, r *pool.Upload) (string, error) {
+	tasker, ok := u.driver.(cloud.ImageTasker)
+	if r.Task == "" || !ok {
+		return r.ExternalID, nil
+	}
+	task, err := tasker.Task(ctx, r.Task)
+	return cmp.Or(task.ImageID, r.ExternalID), gone(err)
 }
 
 // discard deletes an image and returns nil only when it is known to be gone.

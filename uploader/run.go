@@ -90,8 +90,9 @@ type Uploader struct {
 	// patrolAt is when the next patrol is due, patrolBegan when the last began.
 	patrolAt, patrolBegan time.Time
 	patrolled             chan patrolReport
-	// suspects are images that no record named at a time.
-	suspects map[string]time.Time
+	// suspects are images that no record named at a time, objects the objects
+	// that none needed.
+	suspects, objects map[string]time.Time
 	// patrolling says that a patrol is on its way.
 	patrolling bool
 }
@@ -162,7 +163,7 @@ func (u *Uploader) listen(ctx context.Context, changed <-chan struct{}, d time.D
 	case r := <-u.results:
 		return u.finished(r, time.Now())
 	case r := <-u.patrolled:
-		u.patrolling, u.suspects = false, r.suspects
+		u.patrolling, u.suspects, u.objects = false, r.suspects, r.objects
 		return u.report(ctx, r, time.Now())
 	case <-changed:
 	case <-timer.C:

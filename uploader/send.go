@@ -93,8 +93,8 @@ func (t *transfer) watched(ctx context.Context, at func() int64, send func(conte
 	defer cancel(nil)
 	writing, stop := context.WithCancel(sending)
 	written := make(chan error, 1)
-	p := &pace{metrics: t.metrics.of(t.provider.Name), size: t.artifact().Bytes}
-	p.metrics.unsent.Add(float64(p.size))
+	p := &pace{metrics: t.metrics.of(t.provider.Name), size: t.artifact().Bytes, sent: at()}
+	p.metrics.unsent.Add(float64(p.size - p.sent))
 	go func() {
 		err := t.follow(writing, at, p)
 		if err != nil && writing.Err() == nil {

@@ -34,6 +34,8 @@ type transfer struct {
 	// build is nil if its record is gone.
 	build *pool.Build
 	way   way
+	// objects is nil unless the data goes to an object store.
+	objects *objects
 	// sent says that data left this process for the image, arrived that the
 	// cloud said that it has all of it.
 	sent, arrived bool
@@ -130,11 +132,12 @@ func (t *transfer) drive(ctx context.Context) error {
 // advance makes one step: a call that changes something, or a look.
 func (t *transfer) advance(ctx context.Context) (progress, error) {
 	if t.way.method == "" {
-		way, err := t.choose(ctx)
-		if err != nil {
+		if err := t.prepare(ctx); err != nil {
 			return waiting, err
 		}
-		t.way = way
+	}
+	if t.objects != nil {
+		return t.byTask(ctx)
 	}
 	if t.record.State == pool.UploadPending {
 		if err := t.create(ctx); err != nil {
@@ -149,6 +152,18 @@ func (t *transfer) advance(ctx context.Context) (progress, error) {
 		return waiting, t.create(ctx)
 	}
 	return waiting, err
+}
+
+// prepare finds out how the data gets to the cloud.
+func (t *transfer) prepare(ctx context.Context) error {
+	way, err := t.choose(ctx)
+	if err == nil && way.method == cloud.ImageByTask {
+		err = t.tasks()
+	}
+	if err == nil {
+		t.way = way
+	}
+	return err
 }
 
 // act does what the image needs next.
@@ -189,14 +204,7 @@ func (t *transfer) act(ctx context.Context, image cloud.Image) (progress, error)
 // create asks for the image under the id on record, and records that data may
 // be sent.
 func (t *transfer) create(ctx context.Context) error {
-	id, err := t.driver.CreateImage(ctx, cloud.ImageSpec{
-		ID: t.record.ExternalID, Name: t.record.ExternalName, Format: t.record.Format,
-		Properties: t.properties(),
-		Mark: cloud.Mark{
-			Installation: t.installation, Provider: t.provider.Name,
-			Upload: t.record.Image + "/" + t.record.Build, Revision: t.record.Revision,
-		},
-	})
+	id, err := t.driver.CreateImage(ctx, t.spec())
 	if err != nil || t.record.State == pool.UploadUploading && id == t.record.ExternalID {
 		return err
 	}
@@ -206,6 +214,21 @@ func (t *transfer) create(ctx context.Context) error {
 	}
 	after.ExternalID, after.Method = id, string(t.way.method)
 	return t.save(ctx, &after)
+}
+
+// spec describes the image of the upload.
+func (t *transfer) spec() cloud.ImageSpec {
+	return cloud.ImageSpec{
+		ID: t.record.ExternalID, Name: t.record.ExternalName, Format: t.record.Format,
+		Properties: t.properties(), Mark: t.mark(),
+	}
+}
+
+func (t *transfer) mark() cloud.Mark {
+	return cloud.Mark{
+		Installation: t.installation, Provider: t.provider.Name,
+		Upload: t.record.Image + "/" + t.record.Build, Revision: t.record.Revision,
+	}
 }
 
 func (t *transfer) properties() map[string]string {
@@ -261,6 +284,11 @@ func (t *transfer) same(image cloud.Image) error {
 		return errors.New("the image in the cloud is empty")
 	case imported && image.Format != "" && image.Format != a.Format:
 		t.log.Info("image converted by the cloud", append(keyOf(t.record).fields(), zap.String("from", a.Format), zap.String("to", image.Format))...)
+		return nil
+	case t.objects != nil && image.Bytes != a.Bytes:
+		// What a task does with an object is the cloud's affair; the object was
+		// verified.
+		t.log.Info("image converted by the cloud", append(keyOf(t.record).fields(), zap.Int64("from", a.Bytes), zap.Int64("to", image.Bytes))...)
 		return nil
 	case image.Bytes != a.Bytes:
 		return fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
