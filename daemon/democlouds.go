@@ -47,7 +47,8 @@ func demoClouds() []sim.Config {
 			Delete: dist(200*ms, 500*ms, 2000*ms), Latency: dist(5*ms, 15*ms, 100*ms),
 		},
 		{
-			Name: "demo-south", Quota: quota(20),
+			// It wants its images made by tasks, of objects of a MiB at most.
+			Name: "demo-south", Quota: quota(20), MaxObject: 1 << 20, TaskTime: 2000 * ms,
 			Build: dist(2000*ms, 4000*ms, 8000*ms), Boot: dist(1000*ms, 2000*ms, 4000*ms),
 			Delete: dist(500*ms, 1000*ms, 3000*ms), Latency: dist(50*ms, 100*ms, 400*ms),
 		},
@@ -81,7 +82,7 @@ func (d *demo) startClouds(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return sim.NewSSHD(simulated, time.Now).Run(ctx) })
 		url := "http://" + api.Addr().String()
 		d.say("cloud " + cfg.Name + " " + url)
-		entries[cfg.Name] = cloudEntry(url, cfg.ImageFormat)
+		entries[cfg.Name] = cloudEntry(url, &cfg)
 	}
 	return d.writeClouds(entries)
 }
@@ -103,10 +104,11 @@ func reserveNet(ctx context.Context, next *byte) (net.Listener, netip.Prefix, er
 		firstNet, lastNet, demoSSHPort)
 }
 
-func cloudEntry(url, imageFormat string) map[string]any {
+func cloudEntry(url string, cfg *sim.Config) map[string]any {
 	return map[string]any{
-		"region_name":  "RegionOne",
-		"image_format": cmp.Or(imageFormat, "qcow2"),
+		"region_name":         "RegionOne",
+		"image_format":        cmp.Or(cfg.ImageFormat, "qcow2"),
+		"image_api_use_tasks": cfg.MaxObject > 0,
 		"auth": map[string]any{
 			"auth_url": url + "/v3", "username": "ci", "password": demoPassword, "project_name": "ci",
 			"user_domain_name": "Default", "project_domain_name": "Default",

@@ -32,6 +32,7 @@ func boundaries() []boundary {
 	node := func(state string) string { return `"label":"ubuntu-noble","state":"` + state + `"` }
 	upload := func(state string) string { return `"provider":"demo-north","state":"` + state + `"` }
 	imported := func(state string) string { return `"provider":"demo-west","state":"` + state + `"` }
+	tasked := func(state string) string { return `"provider":"demo-south","state":"` + state + `"` }
 	return []boundary{
 		{"installation", "write", "/installation", 1, true},
 		{"facts asked", "call", "GET /flavors/detail", 1, true},
@@ -51,6 +52,18 @@ func boundaries() []boundary {
 		{"image staged", "call", "PUT /v2/images/{id}/stage", 1, false},
 		{"import asked for", "call", "POST /v2/images/{id}/import", 1, false},
 		{"imported upload ready", "write", imported("ready"), 1, false},
+		{"upload by task", "write", tasked("uploading"), 1, false},
+		{"what the object store takes is asked", "call", "GET /info", 1, false},
+		{"container made", "call", "PUT /{container}", 1, false},
+		{"first segment sent", "call", "PUT /{container}/{object}", 1, false},
+		{"last segment sent", "call", "PUT /{container}/{object}", 4, false},
+		{"object joined", "call", "HEAD /{container}/{object}", 1, false},
+		{"task begun", "call", "POST /v2/tasks", 1, false},
+		{"task on record", "write", `"task":`, 1, false},
+		{"task looked at", "call", "GET /v2/tasks/{id}", 2, false},
+		{"image described", "call", "PATCH /v2/images/{id}", 1, false},
+		{"upload by task ready", "write", tasked("ready"), 1, false},
+		{"first object deleted", "call", "DELETE /{container}/{object}", 1, false},
 		{"member", "write", "/members/", 1, false},
 		{"allocator owned", "write", "/owners/allocator", 1, false},
 		{"provider owned", "write", "/owners/provider/", 2, false},

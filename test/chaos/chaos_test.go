@@ -21,8 +21,9 @@ const (
 	// root is where the repository is.
 	root = "../.."
 	// settleLimit is within which records and clouds agree once nobody dies
-	// any more. It is as long as poold may take to find and remove a leak.
-	settleLimit = 6 * time.Minute
+	// any more. It is as long as poold may take to find and remove a leak, of
+	// which those of images are looked for every ten minutes.
+	settleLimit = 25 * time.Minute
 )
 
 // bin is the folder of the binaries, which are built once.
@@ -157,6 +158,15 @@ func (tr *trial) look() (now, int64, error) {
 		images, err := c.Images(tr.t.Context())
 		if err != nil {
 			return n, 0, err
+		}
+		objects, err := c.Objects(tr.t.Context())
+		if err != nil {
+			return n, 0, err
+		}
+		for container, names := range objects {
+			for _, name := range names {
+				n.objects = append(n.objects, container+"/"+name)
+			}
 		}
 		n.servers, n.images = append(n.servers, servers...), append(n.images, images...)
 	}

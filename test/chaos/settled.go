@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"poold/test/demo"
 )
@@ -21,6 +22,7 @@ type now struct {
 	uploads []uploadRecord
 	servers []demo.Server
 	images  []demo.Image
+	objects []string
 }
 
 // unsettled lists everything in the records that the clouds do not have and
@@ -31,7 +33,7 @@ func (n now) unsettled() []string {
 		servers[s.ID] = true
 	}
 	for i := range n.images {
-		if n.images[i].Properties["poold_installation"] != "" {
+		if n.images[i].Properties["poold_installation"] != "" || strings.HasPrefix(n.images[i].Name, "poold ") {
 			images[n.images[i].ID] = &n.images[i]
 		}
 	}
@@ -49,6 +51,9 @@ func (n now) unsettled() []string {
 	}
 	for id := range images {
 		left = append(left, "no record has the image "+id)
+	}
+	for _, name := range n.objects {
+		left = append(left, "nobody needs the object "+name)
 	}
 	slices.Sort(left)
 	return left

@@ -43,11 +43,15 @@ func TestUnsettled(t *testing.T) {
 			{ID: "theirs"},
 			{ID: "i5", Properties: ours, Status: "active"},
 			{ID: "i6", Properties: ours, Status: "saving", Bytes: 3},
+			{ID: "i7", Name: "poold installation=x upload=i%2F1"},
 		},
+		objects: []string{"poold-x-p/i-1.raw"},
 	}
 	want := []string{
 		"no record has the image i4",
+		"no record has the image i7",
 		"no record has the server s6",
+		"nobody needs the object poold-x-p/i-1.raw",
 		"node n0 of p is deleted and has the server s0",
 		"node n3 of p is deleting",
 		"node n4 of p has no server s4",

@@ -49,6 +49,12 @@ func (c Cloud) Images(ctx context.Context) ([]Image, error) {
 	return images, c.get(ctx, "images", &images)
 }
 
+// Objects lists the objects, by container.
+func (c Cloud) Objects(ctx context.Context) (map[string][]string, error) {
+	var objects map[string][]string
+	return objects, c.get(ctx, "objects", &objects)
+}
+
 // Calls counts the calls since the start or the last ForgetCalls, by service
 // and operation, such as "compute POST /servers".
 func (c Cloud) Calls(ctx context.Context) (map[string]int, error) {
