@@ -22,6 +22,8 @@ func TestServerOptions(t *testing.T) { //nolint:tparallel // its subtests wait f
 	first := c.ownNetwork(t, tenantNet)
 	imageID := c.imageNamed(t, "lab-image")
 	group := c.create(t, compute, "/os-server-groups", "server_group", object{"name": "apart", "policy": "soft-anti-affinity"})
+	// All of them are there at once, whichever is looked at first.
+	n.limit(t, "r1", compute, object{"cores": 100, "instances": 100, "ram": 500_000})
 	s := newSite(t, n)
 	const script = "#!/bin/sh\necho hello\n"
 	s.run(t, nil, provider("r1", keys{
