@@ -37,7 +37,7 @@ test-lab: build ## against a real OpenStack on this machine (root on Debian; LAB
 
 .PHONY: test-web
 test-web: ## the pages in chromium, in both themes and on a phone's screen; POOLD_SHOTS=DIR keeps the pictures
-	go test -tags browser -count=1 -timeout 10m ./test/browser
+	go test -tags browser -count=1 -timeout 10m ./test/browser ./test/prometheus
 
 .PHONY: test-kill
 test-kill: build ## real daemons, killed at every moment

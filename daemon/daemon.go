@@ -57,6 +57,8 @@ type Daemon struct {
 	union  *union
 	kv     kv.KV
 	store  *store.Store
+	// pace is how fast etcd is.
+	pace *pace
 	// view is set once etcd was reached.
 	view atomic.Pointer[store.View]
 	// installation marks everything of ours in every cloud.
@@ -168,10 +170,11 @@ func (d *Daemon) connect(ctx context.Context) (*etcdkv.KV, error) {
 	}
 }
 
-// work runs the peer on its records, with its pages at an address, until ctx ends or it
-// cannot go on.
+// work runs the peer on its records, with its pages at an address, until ctx
+// ends or it cannot go on.
 func (d *Daemon) work(ctx context.Context, db kv.KV, address net.Addr) error {
-	d.writes.KV = crashing(db)
+	d.pace = newPace(d.registry.duty("etcd"))
+	d.writes.KV = crashing(paced{db, d.pace})
 	d.kv = d.writes
 	d.store = store.New(d.kv, d.cfg.Etcd.Prefix, d.log)
 	if err := d.join(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -19,6 +20,7 @@ import (
 	"poold/launcher"
 	"poold/pool"
 	"poold/uploader"
+	"poold/web"
 )
 
 const (
@@ -90,6 +92,7 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	log := zap.NewNop()
 	guard.New(guard.Config{Provider: "p", Registerer: r, Log: log})
 	newReloadMetrics(r, "p")
+	newPace(r)
 	allocator.New(allocator.Config{Registerer: r, Log: log})
 	builder.New(builder.Config{Registerer: r, Log: log})
 	uploader.New(uploader.Config{Registerer: r, Log: log, Driver: struct{ cloud.ImageDriver }{}})
@@ -101,11 +104,37 @@ func everything(t *testing.T) []*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	r.touch(t)
+	r.Registry.MustRegister(troubled().Collector())
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return families
+}
+
+// troubled is a server of pages whose metrics all have a value.
+func troubled() *web.Server {
+	limits := pool.NoLimits()
+	limits.Instances = 1
+	records := &pool.Snapshot{
+		Quotas:  []*pool.Quota{{Provider: "p", Limits: limits, Trouble: "credentials refused"}},
+		Healths: []*pool.Health{{Provider: "p"}},
+		Builds:  []*pool.Build{{Image: "i", ID: "1", State: pool.BuildReady}, {Image: "i", ID: "2", State: pool.BuildReady, Created: time.Unix(1, 0)}},
+		Uploads: []*pool.Upload{
+			{Image: "i", Build: "1", Provider: "p", State: pool.UploadReady},
+			{Image: "i", Build: "2", Provider: "p", State: pool.UploadUploading, Bytes: 1},
+		},
+	}
+	catalog := &pool.Catalog{
+		Labels: []pool.Label{{Name: "l"}}, Images: []pool.Image{{Name: "i"}},
+		Providers: []pool.Provider{{Name: "p", Images: []pool.ProviderImage{{Name: "i"}}}},
+	}
+	return web.New(web.Config{
+		Snapshot: func() *pool.Snapshot { return records },
+		Catalog:  func() *pool.Catalog { return catalog },
+		Etcd:     func() (time.Time, time.Duration) { return time.Now(), 0 },
+		Gatherer: prometheus.NewRegistry(), Log: zap.NewNop(),
+	})
 }
 
 func TestMetricsAreClean(t *testing.T) {

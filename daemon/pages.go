@@ -22,21 +22,23 @@ const (
 	logTail = 16 << 10
 )
 
-// pages is what the web port serves.
+// pages is what the web port serves, with its metrics among the others.
 func (d *Daemon) pages() *web.Server {
 	view := d.view.Load()
-	return web.New(web.Config{
+	pages := web.New(web.Config{
 		Snapshot: view.Snapshot,
 		Changed:  view.Subscribe,
 		Catalog:  d.united,
 		Ready:    d.ready,
 		Image:    d.imageFiles(),
 		Breakers: allocator.Breakers,
-		Etcd:     func() (time.Time, time.Duration) { return view.LastContact(), 0 },
+		Etcd:     func() (time.Time, time.Duration) { return view.LastContact(), d.pace.latency() },
 		BuildLog: d.buildLog,
 		Gatherer: d.registry,
 		Log:      d.log.Named("web"),
 	})
+	d.registry.duty("pages").MustRegister(pages.Collector())
+	return pages
 }
 
 // buildLog returns the end of the log of a build that this peer made.

@@ -152,7 +152,7 @@ func (s *site) start(name string) {
 	d, listener := newDaemon(s.files[name], Options{Version: "v1", Log: zaptest.NewLogger(s.t).Named(name)}), freePort(s.t)
 	go func() {
 		defer close(ended)
-		_ = d.work(ctx, kv.KV(s.db), listener)
+		_ = d.workOn(ctx, kv.KV(s.db), listener)
 	}()
 	s.stops[name] = func() {
 		cancel()

@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"poold/pool"
 	"poold/web/model"
@@ -216,7 +215,7 @@ func providerPage(_ *Server, site *model.Site, r *http.Request) (string, any, bo
 		}
 	}
 	for _, t := range site.Troubles {
-		if t.Of == p.Name || strings.HasSuffix(t.Of, " in "+p.Name) {
+		if t.Provider == p.Name {
 			d.Troubles = append(d.Troubles, t)
 		}
 	}

@@ -49,7 +49,7 @@ func buildTrouble(image string, builds []*pool.Build) (Trouble, bool) {
 		return Trouble{}, false
 	}
 	return Trouble{
-		Class: "build-fails", Severity: Warn, Of: image, Since: since, Path: ImagePath(image),
+		Class: "build-fails", Severity: Warn, Of: image, Image: image, Since: since, Path: ImagePath(image),
 		Text: fmt.Sprintf("image %s cannot be built on %s: %s", image, newest.Builder, newest.Error),
 	}, true
 }
@@ -64,7 +64,9 @@ func failedBuild(b *pool.Build) time.Time {
 }
 
 func uploadTroubles(u *pool.Upload) []Trouble {
-	t := Trouble{Of: u.Image + " in " + u.Provider, Since: u.Since, Path: ImagePath(u.Image)}
+	t := Trouble{
+		Of: u.Image + " in " + u.Provider, Provider: u.Provider, Image: u.Image, Since: u.Since, Path: ImagePath(u.Image),
+	}
 	switch {
 	case u.State == pool.UploadReady && u.Failing != "":
 		t.Class, t.Severity = "image-bad", Bad

@@ -52,6 +52,9 @@ type Trouble struct {
 	Severity Severity `json:"severity"`
 	// Of is who is to blame: a provider, an image, a client, a peer.
 	Of string `json:"of,omitempty"`
+	// Provider and Image are what it is about, where it is about any.
+	Provider string `json:"provider,omitempty"`
+	Image    string `json:"image,omitempty"`
 	// Text says what is wrong, to a human.
 	Text string `json:"text"`
 	// Since is when it began; zero if the records do not say.
@@ -127,7 +130,7 @@ func providerTroubles(in *Input) []Trouble {
 		p := &in.Catalog.Providers[i]
 		add := func(class string, severity Severity, since time.Time, text string) {
 			all = append(all, Trouble{
-				Class: class, Severity: severity, Of: p.Name, Text: p.Name + ": " + text, Since: since, Path: ProviderPath(p.Name),
+				Class: class, Severity: severity, Of: p.Name, Provider: p.Name, Text: p.Name + ": " + text, Since: since, Path: ProviderPath(p.Name),
 			})
 		}
 		if q := in.Records.Quota(p.Name); q != nil && q.Trouble != "" {
@@ -172,8 +175,8 @@ func breakerTroubles(in *Input) []Trouble {
 func blame(of []pool.Breaker) Trouble {
 	first := slices.MinFunc(of, func(a, b pool.Breaker) int { return a.Since.Compare(b.Since) })
 	t := Trouble{
-		Class: "launches-fail", Severity: Bad, Of: first.Provider, Since: first.Since, Path: ProviderPath(first.Provider),
-		Text: first.Provider + ": " + first.Text,
+		Class: "launches-fail", Severity: Bad, Of: first.Provider, Provider: first.Provider, Since: first.Since,
+		Path: ProviderPath(first.Provider), Text: first.Provider + ": " + first.Text,
 	}
 	if len(of) > 1 {
 		t.Text += fmt.Sprintf("; %d kinds of launch are stopped", len(of))
@@ -193,7 +196,7 @@ func deleteTroubles(in *Input) []Trouble {
 		return ""
 	}, func(provider string, count int, since time.Time) Trouble {
 		return Trouble{
-			Class: "deletes-stuck", Severity: Warn, Of: provider, Since: since,
+			Class: "deletes-stuck", Severity: Warn, Of: provider, Provider: provider, Since: since,
 			Text: fmt.Sprintf("%s: %d deletes are stuck, and book quota", provider, count),
 			Path: "/nodes?state=deleting&provider=" + escape(provider),
 		}
@@ -269,7 +272,7 @@ func quotaTroubles(in *Input, waiting []Waiting) []Trouble {
 		name := in.Catalog.Providers[i].Name
 		if n := count[name]; n > 0 {
 			all = append(all, Trouble{
-				Class: "quota-full", Severity: Warn, Of: name, Since: since[name], Path: ProviderPath(name),
+				Class: "quota-full", Severity: Warn, Of: name, Provider: name, Since: since[name], Path: ProviderPath(name),
 				Text: fmt.Sprintf("%s: the quota is used up; %d requests wait for it", name, n),
 			})
 		}
@@ -311,3 +314,13 @@ func deref(t *time.Time, otherwise time.Time) time.Time {
 
 // Unlimited tells whether a rate is no limit.
 func Unlimited(rate float64) bool { return rate == 0 || math.IsInf(rate, 1) }
+
+// Classes lists the classes of troubles. Each has an alert and an entry in the
+// runbook.
+func Classes() []string {
+	return []string{
+		"etcd-away", "etcd-slow", "unreadable", "frozen", NobodyDoes, "provider-trouble", "provider-silent", "provider-held",
+		"sweep-frozen", "rate-limited", "launches-fail", "cloud-full", "quota-full", "deletes-stuck", "image-bad", "build-fails",
+		"upload-fails", "never-released", "waits-long",
+	}
+}

@@ -43,6 +43,7 @@ func TestNothingIsWrong(t *testing.T) {
 // Each trouble is told of, with who is to blame, since when, and where there is
 // more to see.
 func TestTroubles(t *testing.T) {
+	left := Classes()
 	for _, c := range []struct {
 		name       string
 		stage      func(in *Input)
@@ -146,10 +147,14 @@ func TestTroubles(t *testing.T) {
 				t.Fatalf("want just %s, got %+v", c.class, got)
 			}
 			g := got[i]
+			left = slices.DeleteFunc(left, func(class string) bool { return class == c.class })
 			if g.Of != c.of || !g.Since.Equal(c.since) || g.Path != c.path || !strings.Contains(g.Text, c.text) {
 				t.Errorf("got %+v", g)
 			}
 		})
+	}
+	if len(left) > 0 {
+		t.Errorf("classes that are not tried: %v", left)
 	}
 }
 
