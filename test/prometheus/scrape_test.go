@@ -43,7 +43,7 @@ func startPrometheus(t *testing.T, target string) *server {
 		t.Fatal(err)
 	}
 	port := proc.FreePorts(t, 1)[0]
-	cmd := exec.Command("prometheus", "--config.file="+name, "--storage.tsdb.path="+filepath.Join(dir, "data"), //nolint:gosec // proc ends it
+	cmd := exec.Command("prometheus", "--config.file="+name, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port))
 	return &server{proc.Start(t, dir, "prometheus", cmd), proc.Loopback(port)}
 }
