@@ -64,13 +64,30 @@ type bucket struct {
 
 // newBucket makes an empty bucket. An interval of 0 does not limit.
 func newBucket(interval time.Duration, now time.Time) *bucket {
-	full := rate.Inf
-	if interval > 0 {
-		full = rate.Every(interval)
-	}
+	full := fullRate(interval)
 	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, slowedAt: now, gap: longestGap}
 	b.set(now, min(full, cautious))
 	return b
+}
+
+// fullRate is one call per interval, and no limit for 0.
+func fullRate(interval time.Duration) rate.Limit {
+	if interval <= 0 {
+		return rate.Inf
+	}
+	return rate.Every(interval)
+}
+
+// setFull changes the configured rate. One that was reached is left behind at
+// once if the new one is lower; a higher one is grown into, as from the start.
+func (b *bucket) setFull(now time.Time, full rate.Limit) {
+	reached := b.rate >= b.full
+	b.full = full
+	next := min(b.rate, full)
+	if reached && full > next {
+		next = min(full, max(next, cautious))
+	}
+	b.set(now, next)
 }
 
 // take takes a token if there is one and returns 0, or returns how long to

@@ -12,7 +12,7 @@ import (
 )
 
 // TestNeverMoreThanBurstPlusRateTimesWindow holds I6 at the bucket, with
-// refusals, pauses, answers and takeovers at random moments. A takeover is a
+// refusals, pauses, answers, takeovers and other intervals at random moments. A takeover is a
 // bucket that starts empty when the other has just stopped.
 func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 	t.Parallel()
@@ -23,7 +23,7 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 		b := newBucket(interval, now)
 		var calls []time.Time
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			switch rapid.IntRange(0, 11).Draw(t, "what") {
+			switch rapid.IntRange(0, 12).Draw(t, "what") {
 			case 0:
 				b.refuse(now, now.Add(-time.Duration(rapid.IntRange(0, 2000).Draw(t, "sent ms ago"))*time.Millisecond))
 			case 1:
@@ -34,6 +34,8 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 				b.empty(now)
 			case 5:
 				b = newBucket(interval, now)
+			case 6:
+				b.setFull(now, fullRate(time.Duration(rapid.IntRange(1, 3).Draw(t, "slower"))*interval))
 			default:
 				if wait := b.take(now); wait > 0 {
 					now = now.Add(wait)
@@ -174,5 +176,29 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 			t.Error("the call that gave up still stands in the queue")
 		}
 		l.timer.Stop()
+	})
+}
+
+// Another interval is another bound at once, and no reason to forget what the
+// cloud taught.
+func TestSetInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(0, []int{1})
+		l.SetInterval(time.Second)
+		if perSecond, learned := l.Rate(); perSecond != 1 || learned {
+			t.Errorf("of an unlimited rate there are left %v, learned %v", perSecond, learned)
+		}
+		l.SetInterval(100 * time.Millisecond)
+		l.Relearn(2)
+		l.Pause(time.Minute)
+		began := time.Now()
+		l.SetInterval(50 * time.Millisecond)
+		if perSecond, learned := l.Rate(); perSecond != 2 || !learned {
+			t.Errorf("of what was learned there are left %v, learned %v", perSecond, learned)
+		}
+		if err := l.Wait(t.Context(), 0); err != nil || time.Since(began) < time.Minute {
+			t.Errorf("the pause ended after %s, %v", time.Since(began), err)
+		}
 	})
 }

@@ -94,6 +94,15 @@ func (l *Limiter) Relearn(perSecond float64) {
 	}
 }
 
+// SetInterval changes the interval that New was given. The bucket is as full as
+// it was; what was learned and the pause remain.
+func (l *Limiter) SetInterval(interval time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket.setFull(time.Now(), fullRate(interval))
+	l.dispatch()
+}
+
 // Rate returns how many calls a second are let through now, infinitely many if
 // there is no limit; and whether the cloud taught us that it takes no more.
 func (l *Limiter) Rate() (perSecond float64, learned bool) {

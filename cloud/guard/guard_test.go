@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"poold/cloud"
@@ -120,5 +121,18 @@ func TestEnterFailsWithTheContextsCause(t *testing.T) {
 	cancel(gone)
 	if _, err := g.Enter(ctx, cloud.Call{Service: cloud.Compute}); !errors.Is(err, gone) {
 		t.Errorf("got %v, want the cause", err)
+	}
+}
+
+// Another interval is for services that were called and for those that were
+// not, and half of it is still somebody else's.
+func TestSetInterval(t *testing.T) {
+	l := NewLimits("g", time.Second, zap.NewNop(), cloud.Identity)
+	l.limiter(cloud.Compute)
+	l.SetInterval(250 * time.Millisecond)
+	for service, want := range map[cloud.Service]float64{cloud.Compute: 4, cloud.Network: 4, cloud.Identity: 2} {
+		if got, _ := l.limiter(service).Rate(); got != want {
+			t.Errorf("%s: %v calls a second, want %v", service, got, want)
+		}
 	}
 }

@@ -30,15 +30,15 @@ func patience() []int {
 // Limits are the rate limits of the providers of a rate group, one per service.
 // They are safe for concurrent use.
 type Limits struct {
-	group    string
-	interval time.Duration
-	halved   []cloud.Service
-	log      *zap.Logger
+	group  string
+	halved []cloud.Service
+	log    *zap.Logger
 	// learned receives, without a backlog, when the cloud refused a call.
 	learned chan struct{}
 
 	// mu guards everything below.
 	mu       sync.Mutex
+	interval time.Duration
 	limiters map[cloud.Service]*ratelimit.Limiter
 	// pausedUntil is when the cloud takes calls again, pauseLasts how long that
 	// pause is in all.
@@ -86,15 +86,34 @@ func (l *Limits) limiter(s cloud.Service) *ratelimit.Limiter {
 	defer l.mu.Unlock()
 	limiter, ok := l.limiters[s]
 	if !ok {
-		interval := l.interval
-		if slices.Contains(l.halved, s) {
-			interval *= 2
-		}
-		limiter = ratelimit.New(interval, patience())
+		limiter = ratelimit.New(l.intervalOf(s), patience())
 		limiter.Pause(time.Until(l.pausedUntil))
 		l.limiters[s] = limiter
 	}
 	return limiter
+}
+
+// intervalOf is the least time between two calls of a service. It is called
+// with mu held.
+func (l *Limits) intervalOf(s cloud.Service) time.Duration {
+	if slices.Contains(l.halved, s) {
+		return 2 * l.interval
+	}
+	return l.interval
+}
+
+// SetInterval changes the interval: the configuration says another. What the
+// cloud taught us remains, and so do its pauses.
+func (l *Limits) SetInterval(interval time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.interval == interval {
+		return
+	}
+	l.interval = interval
+	for service, limiter := range l.limiters {
+		limiter.SetInterval(l.intervalOf(service))
+	}
 }
 
 // Reset starts with empty buckets: the group has a new owner, and the old one
