@@ -186,6 +186,9 @@ func TestSetInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0, []int{1})
 		l.SetInterval(time.Second)
+		for range 100 {
+			l.Passed()
+		}
 		if perSecond, learned := l.Rate(); perSecond != 1 || learned {
 			t.Errorf("of an unlimited rate there are left %v, learned %v", perSecond, learned)
 		}
