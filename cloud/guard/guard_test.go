@@ -129,6 +129,7 @@ func TestEnterFailsWithTheContextsCause(t *testing.T) {
 func TestSetInterval(t *testing.T) {
 	l := NewLimits("g", time.Second, zap.NewNop(), cloud.Identity)
 	l.limiter(cloud.Compute)
+	l.limiter(cloud.Identity)
 	l.SetInterval(250 * time.Millisecond)
 	for service, want := range map[cloud.Service]float64{cloud.Compute: 4, cloud.Network: 4, cloud.Identity: 2} {
 		if got, _ := l.limiter(service).Rate(); got != want {
