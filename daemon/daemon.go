@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"poold/cloud/guard"
 	"poold/config"
 	"poold/internal/sleep"
 	"poold/pool"
@@ -49,10 +50,14 @@ type Daemon struct {
 	shelf    *uploader.Shelf
 	// lookPause is the time between two looks at clouds.yaml.
 	lookPause time.Duration
-	// clouds is the access to each provider that could be opened.
-	clouds map[string]*access
-	// duties are what this peer may do, spread which of them others should.
-	duties []duty
+	// newest is what follows from the configuration in force; cfg is the one that
+	// the process began with.
+	newest *newest
+	// suggested is what group the clouds suggested, limits those of the groups.
+	suggested map[[2]string]string
+	limits    map[string]*guard.Limits
+	// files follows the files of the configuration.
+	files  *fileReload
 	spread *spread
 	union  *union
 	kv     kv.KV
@@ -76,10 +81,15 @@ type Daemon struct {
 // Run reads the configuration and runs the peer until ctx ends or it cannot go
 // on.
 func Run(ctx context.Context, o Options) error {
-	cfg, err := LoadConfig(o)
+	in, err := o.readInput()
 	if err != nil {
 		return err
 	}
+	cfg, err := parseConfig(o.Out, in)
+	if err != nil {
+		return err
+	}
+	written := *cfg
 	if cfg.Etcd.Embedded == "" && len(cfg.Etcd.Endpoints) == 0 {
 		return fmt.Errorf("%s: it does not say where etcd is; add etcd: {endpoints: [\"http://HOST:2379\"]}, "+
 			"or etcd: {embedded: DIR} for a site with one machine", o.ConfigFile)
@@ -101,7 +111,9 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("name this peer: %w", errors.Join(err, listener.Close()))
 		}
 	}
-	return newDaemon(cfg, o).run(ctx, listener)
+	d := newDaemon(cfg, o)
+	d.files.follow(in, written, o.readInput)
+	return d.run(ctx, listener)
 }
 
 func newDaemon(cfg *config.Config, o Options) *Daemon {
@@ -109,7 +121,10 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
 		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
+		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
+		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
 	}
+	d.files = newFileReload(d, o.Reload)
 	if cfg.Web.ImageURL != "" {
 		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)
 	}
@@ -180,8 +195,11 @@ func (d *Daemon) work(ctx context.Context, db kv.KV, address net.Addr) error {
 	if err := d.join(ctx); err != nil {
 		return err
 	}
-	d.clouds = d.openClouds()
-	d.duties = d.configuredDuties()
+	began, err := d.arrange(d.cfg, nil, d.setup())
+	if err != nil {
+		d.log.Error("providers left out", zap.Error(err))
+	}
+	d.enforce(began)
 	return d.serve(ctx, address)
 }
 
@@ -218,6 +236,7 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })
+	g.Go(func() error { return d.files.run(ctx) })
 	g.Go(func() error {
 		giveBack(ctx)
 		return nil

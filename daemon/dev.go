@@ -137,10 +137,21 @@ func (d *demo) startEtcd(ctx context.Context) (func(), error) {
 
 // runPeer runs the peer of the demo, and says when it is ready.
 func (d *demo) runPeer(ctx context.Context, g *errgroup.Group) error {
-	cfg, err := d.configure()
+	script := filepath.Join(d.dir, "make-image")
+	if err := os.WriteFile(script, poold.DemoImageScript(), ownerOnly); err != nil {
+		return fmt.Errorf("write the demo's build script: %w", err)
+	}
+	in, err := d.configuration()
 	if err != nil {
 		return err
 	}
+	cfg, err := parseConfig(d.Out, in)
+	if err != nil {
+		return err
+	}
+	written := *cfg
+	cfg.Etcd.Endpoints, cfg.Etcd.LeaseTTL = []string{d.etcd}, demoLease
+	cfg.Name = cmp.Or(cfg.Name, "demo")
 	listener, err := listen(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(d.HTTPPort)))
 	if err != nil {
 		return err
@@ -148,21 +159,20 @@ func (d *demo) runPeer(ctx context.Context, g *errgroup.Group) error {
 	d.web = "http://" + listener.Addr().String()
 	d.say("web " + d.web)
 	peer := newDaemon(cfg, d.Options)
+	if d.ConfigFile != "" {
+		peer.files.follow(in, written, d.configuration)
+	}
 	g.Go(func() error { return d.greet(ctx, peer) })
 	return peer.run(ctx, listener)
 }
 
-// configure reads the demo's configuration, with its folder filled in.
-func (d *demo) configure() (*config.Config, error) {
-	script := filepath.Join(d.dir, "make-image")
-	if err := os.WriteFile(script, poold.DemoImageScript(), ownerOnly); err != nil {
-		return nil, fmt.Errorf("write the demo's build script: %w", err)
-	}
+// configuration reads the demo's configuration, with its folder filled in.
+func (d *demo) configuration() (config.Input, error) {
 	source := config.Source{Name: "nodepool.yaml", Data: poold.DemoConfig()}
 	if d.ConfigFile != "" {
 		var err error
 		if source, err = readSource(d.ConfigFile); err != nil {
-			return nil, err
+			return config.Input{}, err
 		}
 	}
 	env := func(name string) (string, bool) {
@@ -171,13 +181,7 @@ func (d *demo) configure() (*config.Config, error) {
 		}
 		return os.LookupEnv(name)
 	}
-	cfg, err := parseConfig(d.Out, config.Input{Main: source, Env: env})
-	if err != nil {
-		return nil, err
-	}
-	cfg.Etcd.Endpoints, cfg.Etcd.LeaseTTL = []string{d.etcd}, demoLease
-	cfg.Name = cmp.Or(cfg.Name, "demo")
-	return cfg, nil
+	return config.Input{Main: source, Env: env}, nil
 }
 
 // greet waits until every label has its ready nodes and then tells the human
@@ -213,7 +217,7 @@ func (d *Daemon) floorsReached() bool {
 			ready[n.Label]++
 		}
 	}
-	for _, l := range d.cfg.Catalog.Labels {
+	for _, l := range d.catalog().Labels {
 		if ready[l.Name] < l.MinReady {
 			return false
 		}

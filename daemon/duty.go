@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,6 +31,9 @@ type duty struct {
 	// uploads says that the component has to hear of builds, uploads and commands
 	// only.
 	uploads bool
+	// print is of all that the component is made from. It is made anew when
+	// there is another.
+	print string
 	// run is the component. ctx ends before the ownership can.
 	run func(ctx context.Context, records *store.Owned) error
 	// limits and members are instead of run: duties that are done only while
@@ -41,6 +45,21 @@ type duty struct {
 // errWentBack ends the session when etcd was restored from a copy, so that all
 // duties begin anew.
 var errWentBack = errors.New("etcd is back at an older state")
+
+// The ends of a duty, or of its component, because of the configuration.
+var (
+	errLeft    = errors.New("it is no longer configured")
+	errAnother = errors.New("it is configured differently")
+)
+
+// find returns the duty of a key.
+func find(duties []duty, key string) (duty, bool) {
+	i := slices.IndexFunc(duties, func(other duty) bool { return other.key == key })
+	if i < 0 {
+		return duty{}, false
+	}
+	return duties[i], true
+}
 
 // sessions keeps a session with etcd, and in each does the duties that can be
 // had, until ctx ends.
@@ -87,46 +106,168 @@ func (d *Daemon) inSession(ctx context.Context) error {
 	g.Go(func() error { return d.member(gctx, session, owned) })
 	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
 	g.Go(func() error { return d.union.follow(gctx, d.view.Load()) })
-	for _, duty := range d.duties {
-		g.Go(func() error { return d.hold(gctx, session, duty, owned) })
-	}
+	g.Go(func() error {
+		return d.holdAll(gctx, session, owned, func(s *setup) []duty { return s.duties })
+	})
 	err = g.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
 	return errors.Join(err, session.Close(closing))
 }
 
-// hold does one duty whenever it can be had, until ctx ends.
-func (d *Daemon) hold(ctx context.Context, session *store.Session, duty duty, owned *ownedKeys) error {
-	log := d.log.With(zap.String("duty", duty.key))
+// holdAll does the duties that the newest setup lists, each whenever it can be
+// had, until ctx ends.
+func (d *Daemon) holdAll(ctx context.Context, session *store.Session, owned *ownedKeys, list func(*setup) []duty) error {
+	g, gctx := errgroup.WithContext(ctx)
+	held := map[string]context.CancelCauseFunc{}
 	for {
-		ownership, err := d.store.AcquireInTurn(ctx, session, duty.key, d.name, d.turn(duty.key))
+		s, changed := d.newest.get()
+		duties := list(s)
+		for key, end := range held {
+			if _, there := find(duties, key); !there {
+				end(errLeft)
+				delete(held, key)
+			}
+		}
+		for _, duty := range duties {
+			if held[duty.key] != nil {
+				continue
+			}
+			one, end := context.WithCancelCause(gctx)
+			held[duty.key] = end
+			h := &holding{Daemon: d, session: session, owned: owned, key: duty.key, list: list}
+			g.Go(func() error {
+				err := h.run(one)
+				if gctx.Err() == nil && errors.Is(context.Cause(one), errLeft) {
+					return nil
+				}
+				return err
+			})
+		}
+		select {
+		case <-changed:
+		case <-gctx.Done():
+			for _, end := range held {
+				end(context.Canceled) // they have ended with gctx
+			}
+			return cmp.Or(g.Wait(), context.Cause(ctx))
+		}
+	}
+}
+
+// holding is the doing of one duty.
+type holding struct {
+	*Daemon
+
+	session *store.Session
+	owned   *ownedKeys
+	key     string
+	// list lists the duties that this one is among.
+	list func(*setup) []duty
+}
+
+// run does the duty whenever it can be had, until ctx ends.
+func (h *holding) run(ctx context.Context) error {
+	log := h.log.With(zap.String("duty", h.key))
+	for {
+		ownership, err := h.store.AcquireInTurn(ctx, h.session, h.key, h.name, h.turn(h.key))
 		if err != nil {
+			h.letGoUnseen(ctx)
 			return err
 		}
 		log.Info("duty taken")
-		d.spread.took(duty.key)
-		if duty.limits == nil { // what a group is held for is shown itself
-			owned.add(duty.key)
-		}
-		performing, stop := d.untilOthers(ctx, duty.key)
-		err = d.perform(performing, session, ownership, duty, owned)
-		stop()
-		owned.remove(duty.key)
-		d.registry.drop(duty.key)
+		h.spread.took(h.key)
+		cause, err := h.own(ctx, ownership)
 		if ctx.Err() != nil {
-			if session.Left() > 0 && !errors.Is(context.Cause(ctx), context.Canceled) {
-				d.letGo(ctx, ownership)
+			if h.goesBack(ctx) {
+				h.letGo(ctx, ownership)
 			}
 			return context.Cause(ctx)
 		}
-		pause := afterDuty(log, context.Cause(performing), err)
+		pause := afterDuty(log, cause, err)
 		if err := insist(ctx, func() error { return ownership.Release(ctx) }); err != nil {
 			return err
 		}
 		if err := sleep.For(ctx, pause); err != nil {
 			return err
 		}
+	}
+}
+
+// own does the duty while it is owned, with each new configuration anew. It
+// returns why that ended, and how the component did.
+func (h *holding) own(ctx context.Context, ownership *store.Ownership) (cause, err error) {
+	defer h.owned.remove(h.key)
+	for {
+		s, changed := h.newest.get()
+		duty, there := find(h.list(s), h.key)
+		if !there {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx), context.Cause(ctx)
+			}
+		}
+		if duty.limits == nil { // what a group is held for is shown itself
+			h.owned.add(h.key)
+		}
+		performing, stop := h.untilOthers(ctx, h.key)
+		performing, stopToo := h.untilAnother(performing, duty, changed)
+		err = h.perform(performing, h.session, ownership, duty, h.owned)
+		stopToo()
+		cause = context.Cause(performing)
+		stop()
+		h.registry.drop(h.key)
+		if ctx.Err() != nil || !errors.Is(cause, errAnother) {
+			return cause, err
+		}
+		h.log.Info("duty begun anew with the new configuration", zap.String("duty", h.key))
+	}
+}
+
+// untilAnother returns a context that ends with errAnother when a duty is
+// configured differently. Changed is closed when that may be so.
+func (h *holding) untilAnother(ctx context.Context, duty duty, changed <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+			var s *setup
+			s, changed = h.newest.get()
+			if now, there := find(h.list(s), h.key); there && now.print != duty.print {
+				cancel(errAnother)
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}
+
+// goesBack tells whether a duty that ended with ctx is to be given back by
+// itself: the session goes on without it.
+func (h *holding) goesBack(ctx context.Context) bool {
+	return h.session.Left() > 0 && !errors.Is(context.Cause(ctx), context.Canceled)
+}
+
+// letGoUnseen gives a duty back that was perhaps taken, by an attempt whose
+// answer nobody waited for. Without that nobody would have it for as long as
+// the session lives.
+func (h *holding) letGoUnseen(ctx context.Context) {
+	if ctx.Err() == nil || !h.goesBack(ctx) {
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	ownership, err := h.store.TryAcquire(bounded, h.session, h.key, h.name)
+	if err == nil {
+		h.letGo(ctx, ownership)
+	} else if !errors.Is(err, pool.ErrConflict) {
+		h.log.Warn("it is not known whether a duty was taken", zap.String("duty", h.key), zap.Error(err))
 	}
 }
 
@@ -172,38 +313,28 @@ func (d *Daemon) records(ownership *store.Ownership, duty duty) *store.Owned {
 	return d.store.Owned(d.view.Load(), ownership)
 }
 
-// member shows the peer and what it owns among the members, until ctx ends.
+// member shows the peer, its configuration and what it owns among the members,
+// until ctx ends.
 func (d *Daemon) member(ctx context.Context, session *store.Session, owned *ownedKeys) error {
-	if err := d.offer(ctx); err != nil {
+	started := time.Now().UTC().Truncate(time.Millisecond)
+	offered := d.setup().cfg
+	if err := d.offer(ctx, &offered.Catalog); err != nil {
 		return err
-	}
-	m := &pool.Member{
-		Name: d.name, Roles: d.cfg.Roles, Version: d.version, Started: time.Now().UTC().Truncate(time.Millisecond),
-	}
-	var err error
-	if m.Prints, err = d.cfg.Catalog.Prints(); err != nil {
-		return err
-	}
-	m.Uploads = map[string][]string{}
-	for i := range d.cfg.Catalog.Providers {
-		p := &d.cfg.Catalog.Providers[i]
-		m.Providers = append(m.Providers, p.Name)
-		for _, use := range p.Images {
-			m.Uploads[p.Name] = append(m.Uploads[p.Name], use.Name)
-		}
-	}
-	for _, l := range d.cfg.Catalog.Labels {
-		m.Labels = append(m.Labels, l.Name)
-	}
-	for i := range d.cfg.Catalog.Images {
-		m.Images = append(m.Images, d.cfg.Catalog.Images[i].Name)
-	}
-	for _, duty := range d.duties {
-		m.Duties = append(m.Duties, duty.key)
 	}
 	for {
+		s, reconfigured := d.newest.get()
+		if s.cfg != offered {
+			offered = s.cfg
+			if err := d.putOffer(ctx, &offered.Catalog); err != nil {
+				return err
+			}
+		}
 		owns, changed := owned.watch()
-		m.Owns = owns
+		m, err := d.memberOf(s)
+		if err != nil {
+			return err
+		}
+		m.Started, m.Owns = started, owns
 		if err := insist(ctx, func() error { return d.store.PutMember(ctx, session, m) }); err != nil {
 			return err
 		}
@@ -211,8 +342,37 @@ func (d *Daemon) member(ctx context.Context, session *store.Session, owned *owne
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-changed:
+		case <-reconfigured:
 		}
 	}
+}
+
+// memberOf is what a peer with a setup shows of itself.
+func (d *Daemon) memberOf(s *setup) (*pool.Member, error) {
+	m := &pool.Member{Name: d.name, Roles: d.cfg.Roles, Version: d.version, Configured: s.loaded}
+	catalog := &s.cfg.Catalog
+	var err error
+	if m.Prints, err = catalog.Prints(); err != nil {
+		return nil, err
+	}
+	m.Uploads = map[string][]string{}
+	for i := range catalog.Providers {
+		p := &catalog.Providers[i]
+		m.Providers = append(m.Providers, p.Name)
+		for _, use := range p.Images {
+			m.Uploads[p.Name] = append(m.Uploads[p.Name], use.Name)
+		}
+	}
+	for i := range catalog.Labels {
+		m.Labels = append(m.Labels, catalog.Labels[i].Name)
+	}
+	for i := range catalog.Images {
+		m.Images = append(m.Images, catalog.Images[i].Name)
+	}
+	for _, duty := range s.duties {
+		m.Duties = append(m.Duties, duty.key)
+	}
+	return m, nil
 }
 
 // insist repeats a write that may be repeated while etcd is away: as long as
@@ -236,7 +396,11 @@ type ownedKeys struct {
 }
 
 func (o *ownedKeys) add(key string) {
-	o.edit(func() { o.keys = append(o.keys, key) })
+	o.edit(func() {
+		if !slices.Contains(o.keys, key) {
+			o.keys = append(o.keys, key)
+		}
+	})
 }
 
 func (o *ownedKeys) remove(key string) {

@@ -33,7 +33,8 @@ func newModel(t *testing.T) *memkv.KV {
 // newPeer returns a peer with duties of the test's.
 func newPeer(name string, records kv.KV, duties ...duty) *Daemon {
 	d := newDaemon(&config.Config{Name: name, Etcd: config.Etcd{LeaseTTL: ttl}}, Options{Version: "v1", Log: zap.NewNop()})
-	d.kv, d.store, d.duties = records, store.New(records, "", zap.NewNop()), duties
+	d.kv, d.store = records, store.New(records, "", zap.NewNop())
+	d.enforce(&setup{cfg: d.cfg, duties: duties})
 	d.view.Store(d.store.View())
 	return d
 }
@@ -212,10 +213,10 @@ func TestMetricsGoWithTheDuty(t *testing.T) {
 		const key = "allocator"
 		d, w := newPeer("one", newModel(t)), newWork()
 		inner := w.duty(key)
-		d.duties = []duty{{key: key, run: func(ctx context.Context, records *store.Owned) error {
+		d.enforce(&setup{cfg: d.cfg, duties: []duty{{key: key, run: func(ctx context.Context, records *store.Owned) error {
 			d.registry.duty(key).MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "poold_thing", Help: "A thing."}))
 			return inner.run(ctx, records)
-		}}}
+		}}}})
 		told := func() bool {
 			families, err := d.registry.Gather()
 			if err != nil {

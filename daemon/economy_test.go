@@ -62,15 +62,7 @@ func newEconomy(t *testing.T, floating string) *economy {
 func runOver(t *testing.T, simulated sim.Config, text string) *economy {
 	t.Helper()
 	e := &economy{t: t, cloud: sim.New(simulated, time.Now())}
-	server := httptest.NewServer(openstackapi.New(time.Now, e.cloud))
-	t.Cleanup(server.Close)
-	dir := t.TempDir()
-	clouds := filepath.Join(dir, "clouds.yaml")
-	if err := os.WriteFile(clouds, fmt.Appendf(nil, `clouds: {north: {region_name: RegionOne, auth: {auth_url: "%s/v3", `+
-		`username: ci, password: secret, project_name: ci, user_domain_name: Default, project_domain_name: Default}}}`, server.URL), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OS_CLIENT_CONFIG_FILE", clouds)
+	e.serveCloud()
 	cfg, _, err := config.Parse(config.Input{
 		Main: config.Source{Name: "nodepool.yaml", Data: []byte(text)},
 	})
@@ -83,6 +75,24 @@ func runOver(t *testing.T, simulated sim.Config, text string) *economy {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// serveCloud serves the cloud, and has drivers know it as "north".
+func (e *economy) serveCloud() {
+	e.t.Helper()
+	server := httptest.NewServer(openstackapi.New(time.Now, e.cloud))
+	e.t.Cleanup(server.Close)
+	clouds := filepath.Join(e.t.TempDir(), "clouds.yaml")
+	e.t.Setenv("OS_CLIENT_CONFIG_FILE", clouds)
+	e.writeClouds(clouds, server.URL, "secret")
+}
+
+func (e *economy) writeClouds(file, url, password string) {
+	e.t.Helper()
+	if err := os.WriteFile(file, fmt.Appendf(nil, `clouds: {north: {region_name: RegionOne, auth: {auth_url: "%s/v3", `+
+		`username: ci, password: %s, project_name: ci, user_domain_name: Default, project_domain_name: Default}}}`, url, password), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
 }
 
 // run runs a peer until the test ends.

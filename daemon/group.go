@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -20,8 +21,16 @@ type rateGroup struct {
 	name string
 	// providers are those of this peer's configuration, sorted.
 	providers []string
+	// interval is the least time between two of their calls.
+	interval time.Duration
 	// Launching and uploading share no service but those that are halved.
 	launching, uploading *guard.Limits
+}
+
+// enforce has the limits be those of the configuration.
+func (g *rateGroup) enforce() {
+	g.launching.SetInterval(g.interval)
+	g.uploading.SetInterval(g.interval)
 }
 
 // key names the group among the owners. Peers that have other providers of the
@@ -40,10 +49,9 @@ func (g *rateGroup) uploadDuty(members []duty) duty {
 
 // rateGroups returns the group of each provider. suggest is what a cloud is of
 // if the configuration does not say.
-func (d *Daemon) rateGroups(suggest func(name, region string) (string, error)) map[string]*rateGroup {
+func (d *Daemon) rateGroups(providers []*pool.Provider, suggest func(name, region string) (string, error)) map[string]*rateGroup {
 	byName, byProvider := map[string][]*pool.Provider{}, map[string]*rateGroup{}
-	for i := range d.cfg.Catalog.Providers {
-		p := &d.cfg.Catalog.Providers[i]
+	for _, p := range providers {
 		if p.Static() {
 			continue
 		}
@@ -58,28 +66,25 @@ func (d *Daemon) rateGroups(suggest func(name, region string) (string, error)) m
 	}
 	for name, members := range byName {
 		g := &rateGroup{name: name}
-		interval := members[0].Rate
 		for _, p := range members {
 			g.providers = append(g.providers, p.Name)
-			interval = max(interval, p.Rate)
+			g.interval = max(g.interval, p.Rate)
 			byProvider[p.Name] = g
 		}
 		slices.Sort(g.providers)
-		both := []cloud.Service{cloud.Identity, cloud.ImageService}
-		g.launching = guard.NewLimits(name, interval, d.log, both...)
-		g.uploading = guard.NewLimits("images of "+name, interval, d.log, both...)
+		g.launching = d.limitsOf(name, g.interval)
+		g.uploading = d.limitsOf("images of "+name, g.interval)
 	}
 	return byProvider
 }
 
 // groupDuties lists the duties of this peer that make calls to clouds, by
 // group.
-func (d *Daemon) groupDuties() []duty {
+func (d *Daemon) groupDuties(s *setup) []duty {
 	launch, upload := map[*rateGroup][]duty{}, map[*rateGroup][]duty{}
 	var order []*rateGroup
-	for i := range d.cfg.Catalog.Providers {
-		p := &d.cfg.Catalog.Providers[i]
-		reach, ok := d.clouds[p.Name]
+	for _, p := range s.providers() {
+		reach, ok := s.clouds[p.Name]
 		if !ok {
 			continue
 		}
@@ -89,10 +94,10 @@ func (d *Daemon) groupDuties() []duty {
 		if p.Launches() {
 			launch[reach.group] = append(launch[reach.group], d.launcherDuty(p, func(*store.Owned) cloud.Driver { return reach.driver }))
 		}
-		if d.makesImagesOf(p) {
-			upload[reach.group] = append(upload[reach.group], d.uploaderDuty(p, reach))
+		if makesImagesOf(s, p) {
+			upload[reach.group] = append(upload[reach.group], d.uploaderDuty(s, p, reach))
 		}
-		upload[reach.group] = append(upload[reach.group], d.exportDuties(p, reach)...)
+		upload[reach.group] = append(upload[reach.group], d.exportDuties(s, p, reach)...)
 	}
 	var list []duty
 	for _, g := range order {
@@ -108,9 +113,9 @@ func (d *Daemon) groupDuties() []duty {
 
 // makesImagesOf tells whether the images of a provider can be made here: only who
 // built an image has its file.
-func (d *Daemon) makesImagesOf(p *pool.Provider) bool {
+func makesImagesOf(s *setup, p *pool.Provider) bool {
 	makes := func(use pool.ProviderImage) bool {
-		i := d.cfg.Catalog.Image(use.Name)
+		i := s.cfg.Catalog.Image(use.Name)
 		return i != nil && i.Recipe()
 	}
 	return len(p.Images) == 0 || slices.ContainsFunc(p.Images, makes)
@@ -118,13 +123,16 @@ func (d *Daemon) makesImagesOf(p *pool.Provider) bool {
 
 // performGroup does the duties of a group while the group is owned: whoever has the
 // group has its limits to himself.
-func (d *Daemon) performGroup(ctx context.Context, session *store.Session, duty duty, owned *ownedKeys, records *store.Owned) error {
-	duty.limits.TakeOver(records)
+func (d *Daemon) performGroup(ctx context.Context, session *store.Session, group duty, owned *ownedKeys, records *store.Owned) error {
+	group.limits.TakeOver(records)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return duty.limits.Keep(ctx, records) })
-	for _, member := range duty.members {
-		g.Go(func() error { return d.hold(ctx, session, member, owned) })
-	}
+	g.Go(func() error { return group.limits.Keep(ctx, records) })
+	g.Go(func() error {
+		return d.holdAll(ctx, session, owned, func(s *setup) []duty {
+			now, _ := find(s.duties, group.key)
+			return now.members
+		})
+	})
 	return g.Wait()
 }
 

@@ -61,7 +61,8 @@ func groupPeer(name string, records kv.KV, e *exit, providers ...pool.Provider) 
 	d.kv, d.store = records, store.New(records, "", zap.NewNop())
 	d.view.Store(d.store.View())
 	d.cfg.Catalog.Providers = providers
-	groups := d.rateGroups(func(name, region string) (string, error) { return name + " " + region, nil })
+	s := &setup{cfg: d.cfg}
+	groups := d.rateGroups(s.providers(), func(name, region string) (string, error) { return name + " " + region, nil })
 	launch, upload := map[*rateGroup][]duty{}, map[*rateGroup][]duty{}
 	for _, p := range providers {
 		g := groups[p.Name]
@@ -70,8 +71,10 @@ func groupPeer(name string, records kv.KV, e *exit, providers ...pool.Provider) 
 		upload[g] = append(upload[g], eager("upload/"+p.Name, gate, e, cloud.LaneImage, cloud.Object, cloud.Identity))
 	}
 	for g, members := range launch {
-		d.duties = append(d.duties, g.launchDuty(members), g.uploadDuty(upload[g]))
+		g.enforce()
+		s.duties = append(s.duties, g.launchDuty(members), g.uploadDuty(upload[g]))
 	}
+	d.enforce(s)
 	return d
 }
 
@@ -159,7 +162,7 @@ func TestRateGroups(t *testing.T) {
 		{Name: "e", Cloud: "two", RateGroup: "mine"},
 		{Name: "f"},
 	}
-	groups := d.rateGroups(func(name, _ string) (string, error) {
+	groups := d.rateGroups(d.setup().providers(), func(name, _ string) (string, error) {
 		if name == "" {
 			return "", errors.New("no such cloud")
 		}

@@ -31,7 +31,7 @@ const (
 
 ` + "`/metrics`" + ` shows these, and what client_golang tells of every Go program (` + "`go_*`, `process_*`" + `). A component's
 metrics are there while the peer does its duty, and begin at zero when it takes the duty on; those of calls to clouds
-(` + "`poold_cloud_*`" + `) begin with the process.
+(` + "`poold_cloud_*`" + `) and of the configuration (` + "`poold_config_*`" + `) begin with the process.
 
 | name | type | labels | meaning |
 |---|---|---|---|
@@ -93,6 +93,7 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	guard.New(guard.Config{Provider: "p", Registerer: r, Log: log})
 	newReloadMetrics(r, "p")
 	newPace(r)
+	newFileMetrics(r)
 	allocator.New(allocator.Config{Registerer: r, Log: log})
 	builder.New(builder.Config{Registerer: r, Log: log})
 	uploader.New(uploader.Config{Registerer: r, Log: log, Driver: struct{ cloud.ImageDriver }{}})

@@ -18,6 +18,8 @@ type Options struct {
 	ConfigFile, SecureFile string
 	Version                string
 	Log                    *zap.Logger
+	// Reload asks for the files to be taken over now; nil never asks.
+	Reload <-chan os.Signal
 	// Out is where humans read: notes about the configuration, the demo's
 	// hints.
 	Out io.Writer
@@ -26,19 +28,28 @@ type Options struct {
 // LoadConfig reads and parses the configuration of the options, and prints its
 // notes to o.Out. Its error lists every defect with its position.
 func LoadConfig(o Options) (*config.Config, error) {
-	main, err := readSource(o.ConfigFile)
+	in, err := o.readInput()
 	if err != nil {
 		return nil, err
+	}
+	return parseConfig(o.Out, in)
+}
+
+// readInput reads the files.
+func (o *Options) readInput() (config.Input, error) {
+	main, err := readSource(o.ConfigFile)
+	if err != nil {
+		return config.Input{}, err
 	}
 	in := config.Input{Main: main, Env: os.LookupEnv}
 	if o.SecureFile != "" {
 		secure, err := readSource(o.SecureFile)
 		if err != nil {
-			return nil, err
+			return config.Input{}, err
 		}
 		in.Secure = &secure
 	}
-	return parseConfig(o.Out, in)
+	return in, nil
 }
 
 func readSource(name string) (config.Source, error) {

@@ -83,7 +83,7 @@ func (d *Daemon) front(w http.ResponseWriter, r *http.Request) {
 
 // ready lists the conditions of readiness.
 func (d *Daemon) ready() []web.Check {
-	checks := []web.Check{{Name: "session"}, {Name: "records"}, {Name: "writes"}}
+	checks := []web.Check{{Name: "session"}, {Name: "records"}, {Name: "writes"}, d.files.check()}
 	if !d.session.Load() {
 		checks[0].Problem = "no session with etcd: nothing is launched or deleted"
 		if why := d.away.Load(); why != nil {

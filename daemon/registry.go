@@ -37,10 +37,15 @@ func newRegistry() *registry {
 // the same kind tell their metrics apart by a label of their own.
 func (r *registry) duty(key string) prometheus.Registerer {
 	fresh := prometheus.NewRegistry()
+	r.put(key, fresh)
+	return fresh
+}
+
+// put gathers the metrics of something under a key.
+func (r *registry) put(key string, metrics *prometheus.Registry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.duties[key] = fresh
-	return fresh
+	r.duties[key] = metrics
 }
 
 // drop forgets the metrics of a duty.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -52,12 +53,38 @@ func newReloadMetrics(reg prometheus.Registerer, provider string) reloadMetrics 
 
 // followClouds has all drivers follow their files until ctx ends.
 func (d *Daemon) followClouds(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, reach := range d.clouds {
-		g.Go(func() error { return reach.reloader.run(ctx) })
+	g, gctx := errgroup.WithContext(ctx)
+	followed := map[*reloader]context.CancelFunc{}
+	for {
+		s, changed := d.newest.get()
+		wanted := map[*reloader]bool{}
+		for _, reach := range s.clouds {
+			wanted[reach.reloader] = true
+			if followed[reach.reloader] != nil {
+				continue
+			}
+			one, end := context.WithCancel(gctx)
+			followed[reach.reloader] = end
+			g.Go(func() error {
+				_ = reach.reloader.run(one) // it ends with its context only
+				return nil
+			})
+		}
+		for r, end := range followed {
+			if !wanted[r] {
+				end()
+				delete(followed, r)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			for _, end := range followed {
+				end()
+			}
+			return cmp.Or(g.Wait(), context.Cause(ctx))
+		}
 	}
-	<-ctx.Done() // also where there is nothing to follow
-	return g.Wait()
 }
 
 // run follows the files until ctx ends.

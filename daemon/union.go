@@ -176,17 +176,17 @@ func ownersOf(members []*pool.Member) map[string]string {
 
 // united is what all peers have together.
 func (d *Daemon) united() *pool.Catalog {
-	return d.union.catalog(&d.cfg.Catalog, d.view.Load().Snapshot())
+	return d.union.catalog(d.catalog(), d.view.Load().Snapshot())
 }
 
 // offer shows the others what this peer's file has, if that is not what etcd
 // says already.
-func (d *Daemon) offer(ctx context.Context) error {
+func (d *Daemon) offer(ctx context.Context, own *pool.Catalog) error {
 	view := d.view.Load()
 	if err := view.WaitFor(ctx, 1); err != nil {
 		return err
 	}
-	mine := &pool.Offer{Peer: d.name, Catalog: d.cfg.Catalog.Offered()}
+	mine := &pool.Offer{Peer: d.name, Catalog: own.Offered()}
 	for _, o := range view.Snapshot().Offers {
 		if o.Peer == d.name {
 			if same, err := mine.Same(o); err != nil || same {
@@ -194,6 +194,12 @@ func (d *Daemon) offer(ctx context.Context) error {
 			}
 		}
 	}
+	return d.putOffer(ctx, own)
+}
+
+// putOffer shows the others what this peer's file has.
+func (d *Daemon) putOffer(ctx context.Context, own *pool.Catalog) error {
+	mine := &pool.Offer{Peer: d.name, Catalog: own.Offered()}
 	err := insist(ctx, func() error { return d.store.PutOffer(ctx, mine) })
 	if err == nil || ctx.Err() != nil {
 		return err

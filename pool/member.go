@@ -14,14 +14,16 @@ const (
 
 // Member is one running peer, in etcd under its lease.
 type Member struct {
-	V         int       `json:"v"`
-	Name      string    `json:"name"`
-	Roles     []Role    `json:"roles"`
-	Version   string    `json:"version"`
-	Started   time.Time `json:"started"`
-	Providers []string  `json:"providers,omitempty"`
-	Labels    []string  `json:"labels,omitempty"`
-	Images    []string  `json:"images,omitempty"`
+	V       int       `json:"v"`
+	Name    string    `json:"name"`
+	Roles   []Role    `json:"roles"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	// Configured is when it took its configuration over.
+	Configured time.Time `json:"configured,omitzero"`
+	Providers  []string  `json:"providers,omitempty"`
+	Labels     []string  `json:"labels,omitempty"`
+	Images     []string  `json:"images,omitempty"`
 	// Prints are the fingerprints of all that its configuration has; see
 	// [Catalog.Prints].
 	Prints map[string]string `json:"prints,omitempty"`

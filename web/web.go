@@ -38,6 +38,8 @@ type Check struct {
 	Name string `json:"name"`
 	// Problem is what is wrong; empty if nothing is.
 	Problem string `json:"problem,omitempty"`
+	// Note is what else there is to know; it may be empty.
+	Note string `json:"note,omitempty"`
 }
 
 // Config says what to serve.

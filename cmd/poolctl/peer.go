@@ -32,6 +32,7 @@ func peerList(e *env) *cobra.Command {
 					{title: "NAME", value: func(m *pool.Member) string { return m.Name }},
 					{title: "VERSION", value: func(m *pool.Member) string { return m.Version }},
 					{title: "UP", value: func(m *pool.Member) string { return ago(now, m.Started) }},
+					{title: "CONFIGURED", value: func(m *pool.Member) string { return ago(now, m.Configured) }},
 					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
 				},
 			}.print(cmd.OutOrStdout(), e.output, s.Members)

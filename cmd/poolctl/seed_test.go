@@ -190,7 +190,7 @@ func seedUpload(ctx context.Context, records *store.Store, provider string, life
 func seedPeers(ctx context.Context, db kv.KV, records *store.Store) error {
 	for _, m := range []pool.Member{
 		{
-			Name: "one", Version: "v1.0.0", Started: noon.Add(-50 * time.Hour), Roles: []pool.Role{pool.RoleAllocator}, Owns: []string{"allocator", "provider/north"},
+			Name: "one", Version: "v1.0.0", Started: noon.Add(-50 * time.Hour), Configured: noon.Add(-3 * time.Minute), Roles: []pool.Role{pool.RoleAllocator}, Owns: []string{"allocator", "provider/north"},
 			Prints: map[string]string{"provider/north": "a", "provider/south": "a", "label/x": "a"},
 		},
 		{Name: "two", Version: "v1.0.1", Started: noon.Add(-5 * time.Minute), Providers: []string{"south"}, Prints: map[string]string{"provider/south": "b", "label/x": "a"}},

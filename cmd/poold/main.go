@@ -53,6 +53,7 @@ func command() *cobra.Command {
 			if o.ConfigFile == "" {
 				return errors.New("which configuration? Say -c nodepool.yaml, or `poold dev` for the demo")
 			}
+			o.Reload = hangups()
 			return daemon.Run(cmd.Context(), o)
 		},
 	}
@@ -61,6 +62,14 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	root.AddCommand(check(&f), dev(&f))
 	return root
+}
+
+// hangups are the signals that ask for the files to be taken over. More than one
+// at a time ask for no more.
+func hangups() <-chan os.Signal {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	return asked
 }
 
 // check validates the configuration and says nothing if it is good.
@@ -98,6 +107,7 @@ func dev(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.Reload = hangups()
 			d.Options = o
 			return daemon.Dev(cmd.Context(), d)
 		},
