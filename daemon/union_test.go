@@ -117,6 +117,7 @@ func TestStaleOffers(t *testing.T) {
 func peerWith(name string, records *memkv.KV, c pool.Catalog) *Daemon {
 	d := newPeer(name, records)
 	d.cfg = &config.Config{Name: name, Etcd: config.Etcd{LeaseTTL: ttl}, Catalog: c}
+	d.enforce(&setup{cfg: d.cfg})
 	return d
 }
 
@@ -161,10 +162,16 @@ func TestPeersOffer(t *testing.T) {
 			t.Errorf("the west is still away: %s", p.Away)
 		}
 		stopAgain()
-		stopLast := start(t, peerWith("two", mem, file("north")))
+		last := peerWith("two", mem, file("north"))
+		stopLast := start(t, last)
 		pass(time.Minute)
 		if c := one.united(); c.Provider("west") != nil || c.Provider("north") == nil {
 			t.Errorf("with another file of the peer there are %+v", c.Providers)
+		}
+		last.enforce(&setup{cfg: &config.Config{Catalog: file("south")}})
+		pass(time.Minute)
+		if c := one.united(); c.Provider("north") != nil || c.Provider("south") == nil {
+			t.Errorf("after the peer took another file over there are %+v", c.Providers)
 		}
 		stopLast()
 		stopOne()
