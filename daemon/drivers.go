@@ -59,7 +59,7 @@ func (d *Daemon) configuredDuties(s *setup) []duty {
 
 func (d *Daemon) allocatorDuty() duty {
 	const key = "allocator"
-	return duty{key: key, run: func(ctx context.Context, records *store.Owned) error {
+	return duty{key: key, steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		a := allocator.New(allocator.Config{
 			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key),
 		})
@@ -74,7 +74,7 @@ func (d *Daemon) allocatorDuty() duty {
 // for an owner, on the records as he finds them.
 func (d *Daemon) launcherDuty(p *pool.Provider, open func(records *store.Owned) cloud.Driver) duty {
 	key := "provider/" + p.Name
-	return duty{key: key, provider: p.Name, print: printOf(p), run: func(ctx context.Context, records *store.Owned) error {
+	return duty{key: key, provider: p.Name, print: printOf(p), steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: open(records),
 			Random: rand.Reader, Log: d.log,

@@ -34,6 +34,9 @@ type duty struct {
 	// print is of all that the component is made from. It is made anew when
 	// there is another.
 	print string
+	// steady says that the component looks at its records whenever they change:
+	// one that does not has stalled.
+	steady bool
 	// run is the component. ctx ends before the ownership can.
 	run func(ctx context.Context, records *store.Owned) error
 	// limits and members are instead of run: duties that are done only while
@@ -68,6 +71,9 @@ func (d *Daemon) sessions(ctx context.Context) error {
 		err := d.inSession(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, errStuck) {
+			return err
 		}
 		d.away.Store(&err)
 		d.log.Warn("session with etcd lost", zap.Error(err))
@@ -178,6 +184,9 @@ func (h *holding) run(ctx context.Context) error {
 		log.Info("duty taken")
 		h.spread.took(h.key)
 		cause, err := h.own(ctx, ownership)
+		if errors.Is(err, errStuck) {
+			return err
+		}
 		if ctx.Err() != nil {
 			if h.goesBack(ctx) {
 				h.letGo(ctx, ownership)
@@ -290,6 +299,7 @@ func afterDuty(log *zap.Logger, cause, err error) time.Duration {
 func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership *store.Ownership, duty duty, owned *ownedKeys) error {
 	ctx, cancel := ownership.Context(ctx)
 	defer cancel()
+	ctx = withOwnership(ctx, ownership)
 	// A component decides on records that are at least as new as its duty.
 	if err := d.view.Load().WaitFor(ctx, ownership.CreateRevision()); err != nil {
 		return err
@@ -298,6 +308,9 @@ func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership 
 	defer records.Close()
 	if duty.limits != nil {
 		return d.performGroup(ctx, session, duty, owned, records)
+	}
+	if duty.steady {
+		return watched(ctx, duty, records)
 	}
 	return duty.run(ctx, records)
 }

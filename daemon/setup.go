@@ -133,7 +133,7 @@ func (d *Daemon) reach(p *pool.Provider, group *rateGroup, had *access) (*access
 	})
 	driver, err := openstack.Open(openstack.Config{
 		Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
-		Gate: crashingGate(gate), Log: log,
+		Gate: leasedGate{crashingGate(gate)}, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -215,7 +215,7 @@ func (d *Daemon) forgetOffers(ctx context.Context, records *store.Owned) error {
 		if err := sleep.For(ctx, offersLook); err != nil {
 			return err
 		}
-		for _, o := range d.union.stale(records.Snapshot()) {
+		for _, o := range d.union.stale(d.view.Load().Snapshot()) {
 			w := pool.Write{By: pool.Allocator, Offers: []pool.Change[pool.Offer]{pool.Remove(o)}}
 			if _, err := records.Apply(ctx, w); err != nil {
 				d.log.Warn("what a peer had is not forgotten", zap.String("peer", o.Peer), zap.Error(err))

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"strings"
+	"sync"
+	"time"
 
 	"poold/pool"
 )
@@ -16,14 +18,22 @@ type Owned struct {
 	own   *Ownership
 	// provider is what Read is limited to, "" for nothing.
 	provider string
-	changed  <-chan struct{}
+	changed  chan struct{}
 	cancel   func()
+
+	mu sync.Mutex // guards seen
+	// seen is when the records were looked at last.
+	seen instant
+}
+
+func newOwned(s *Store, view *View, own *Ownership, about func(key string) bool) *Owned {
+	changed, cancel := view.subscribe(about)
+	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel, seen: now()}
 }
 
 // Owned returns a handle of what own permits. Close it.
 func (s *Store) Owned(view *View, own *Ownership) *Owned {
-	changed, cancel := view.Subscribe()
-	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
+	return newOwned(s, view, own, nil)
 }
 
 // OwnedProvider is Owned for who launches and deletes in a provider: Changed
@@ -31,7 +41,7 @@ func (s *Store) Owned(view *View, own *Ownership) *Owned {
 // Read does not read them. In a large system nearly all records are of those.
 func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owned {
 	nodes := s.keys.nodes(provider)
-	changed, cancel := view.subscribe(func(key string) bool {
+	o := newOwned(s, view, own, func(key string) bool {
 		switch s.keys.parse(key).family {
 		case familyNode:
 			return strings.HasPrefix(key, nodes)
@@ -42,22 +52,43 @@ func (s *Store) OwnedProvider(view *View, own *Ownership, provider string) *Owne
 		}
 		return true
 	})
-	return &Owned{store: s, view: view, own: own, provider: provider, changed: changed, cancel: cancel}
+	o.provider = provider
+	return o
 }
 
 // OwnedUploads is Owned for who moves images: Changed tells of builds, uploads and
 // commands alone.
 func (s *Store) OwnedUploads(view *View, own *Ownership) *Owned {
-	changed, cancel := view.subscribe(func(key string) bool {
+	return newOwned(s, view, own, func(key string) bool {
 		family := s.keys.parse(key).family
 		return family == familyBuild || family == familyUpload || family == familyCommand
 	})
-	return &Owned{store: s, view: view, own: own, changed: changed, cancel: cancel}
 }
 
 // Snapshot returns all records as of some revision; compare its Revision with
 // what Apply returned before deciding again on the same records.
-func (o *Owned) Snapshot() *pool.Snapshot { return o.view.Snapshot() }
+func (o *Owned) Snapshot() *pool.Snapshot {
+	o.mu.Lock()
+	o.seen = now()
+	o.mu.Unlock()
+	return o.view.Snapshot()
+}
+
+// Unseen is for how long nobody has called Snapshot, suspension of the machine
+// included.
+func (o *Owned) Unseen() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seen.elapsed()
+}
+
+// Nudge is a change without one: whoever waits for it looks again.
+func (o *Owned) Nudge() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}
 
 // Changed gets a value after changes; see [View.Subscribe]. It has one reader.
 func (o *Owned) Changed() <-chan struct{} { return o.changed }

@@ -81,7 +81,7 @@ func (v *View) SubscribePeers() (changed <-chan struct{}, cancel func()) {
 }
 
 // subscribe is Subscribe for the changes of some keys only.
-func (v *View) subscribe(about func(key string) bool) (changed <-chan struct{}, cancel func()) {
+func (v *View) subscribe(about func(key string) bool) (changed chan struct{}, cancel func()) {
 	wake := make(chan struct{}, 1)
 	v.mu.Lock()
 	defer v.mu.Unlock()
