@@ -43,6 +43,10 @@ test-web: ## the pages in chromium, in both themes and on a phone's screen; POOL
 test-kill: build ## real daemons, killed at every moment
 	go test -tags chaos -count=1 -timeout 30m ./test/chaos/...
 
+.PHONY: test-handover
+test-handover: ## how long a handover takes with fifty launches in flight: a minute
+	go test -tags chaos -count=1 -v -run TestHandover ./test/e2e
+
 .PHONY: lint
 lint: ## linters, formatting, go.mod, shell scripts
 	scripts/lint

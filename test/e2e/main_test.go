@@ -72,6 +72,21 @@ func startDemo(t *testing.T) (*world, *demo.Demo) {
 	return &world{t: t, etcd: d.Etcd, web: d.Web, clouds: d.Clouds, needs: []*proc.Process{d.Process}}, d
 }
 
+// startSite runs a peer beside an etcd and clouds that are processes of their own,
+// and waits until its nodes are ready. The peer is the first that the world needs.
+func startSite(t *testing.T) (*world, *demo.Site, *proc.Process) {
+	t.Helper()
+	site := demo.NewSite(t, poold(), root)
+	first := site.Run(poold())
+	w := &world{
+		t: t, etcd: site.Etcd.Etcd, web: site.Web, clouds: site.Clouds.Clouds,
+		needs: []*proc.Process{first, site.Etcd.Process, site.Clouds.Process},
+	}
+	site.AwaitReady(first)
+	w.awaitMinReady()
+	return w, site, first
+}
+
 // in is the world for a subtest.
 func (w *world) in(t *testing.T) *world {
 	t.Helper()

@@ -16,14 +16,7 @@ import (
 // and takes nothing, and it is not missed when it stops; when the other one
 // stops, everything comes back.
 func TestTwoPeers(t *testing.T) {
-	site := demo.NewSite(t, poold(), root)
-	first := site.Run(poold())
-	w := &world{
-		t: t, etcd: site.Etcd.Etcd, web: site.Web, clouds: site.Clouds.Clouds,
-		needs: []*proc.Process{first, site.Etcd.Process, site.Clouds.Process},
-	}
-	site.AwaitReady(first)
-	w.awaitMinReady()
+	w, site, first := startSite(t)
 	beside := site.Beside("beside")
 	second := beside.Run(poold())
 	beside.AwaitReady(second)

@@ -6,21 +6,13 @@ import (
 	"testing"
 
 	"poold/test/demo"
-	"poold/test/proc"
 	"poold/test/protocol"
 )
 
 // A peer that is stopped and started again goes on where it was: it throws no
 // server away, makes none anew, and a client in between notices nothing.
 func TestRestart(t *testing.T) {
-	site := demo.NewSite(t, poold(), root)
-	first := site.Run(poold())
-	w := &world{
-		t: t, etcd: site.Etcd.Etcd, web: site.Web, clouds: site.Clouds.Clouds,
-		needs: []*proc.Process{first, site.Etcd.Process, site.Clouds.Process},
-	}
-	site.AwaitReady(first)
-	w.awaitMinReady()
+	w, site, first := startSite(t)
 	r := w.ask("lasting", protocol.Want{Labels: []string{demo.Small}})
 	nodes := w.fulfilled(r, demo.Small)
 	w.awaitMinReady()
