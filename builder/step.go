@@ -96,6 +96,7 @@ func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.B
 		b.running, b.ended = "", nil
 	}
 	changes = append(changes, retain(builds, uploadsOf(s, b.image.Name), now)...)
+	changes = append(changes, b.shed(s, builds, changes)...)
 	if len(changes) == 0 {
 		return false, nil
 	}
@@ -214,6 +215,9 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 		if r.State == pool.BuildReady || r.ID == b.running {
 			keep[r.ID] = true
 			names = append(names, r.ID)
+			for _, format := range dropped(r) {
+				names = append(names, r.ID+" without "+format)
+			}
 		}
 	}
 	if b.running != "" && !keep[b.running] {
@@ -240,6 +244,11 @@ func (b *Builder) clean(builds []*pool.Build, keep map[string]bool) error {
 		// Of a build that ended here something may be left that has no file.
 		if r.Builder == b.peer && found[r.ID] == nil {
 			found[r.ID] = []string{}
+		}
+	}
+	for _, r := range builds {
+		if r.Builder == b.peer && keep[r.ID] {
+			errs = append(errs, drop(b.dirs, r))
 		}
 	}
 	for build, paths := range found {

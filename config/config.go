@@ -68,4 +68,6 @@ type BuilderDirs struct {
 	LogDir    string
 	// LogRetention is how many build logs of an image are kept; -1 keeps all.
 	LogRetention int
+	// MaxBuilds is how many builds run at once.
+	MaxBuilds int
 }

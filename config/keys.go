@@ -13,6 +13,7 @@ type document struct {
 	elementsDir, imagesDir, logDir value[string]
 	logRetention                   value[int64]
 	maxUploads, uploadBandwidth    value[int64]
+	maxBuilds                      value[int64]
 	name                           value[string]
 	roles                          value[[]value[string]]
 	etcd                           etcd
@@ -102,6 +103,7 @@ func freshDocument() document {
 	return document{
 		logDir:       preset("/var/log/nodepool/builds"),
 		logRetention: preset(int64(7)),
+		maxBuilds:    preset(int64(2)),
 		roles:        preset(roles),
 		etcd:         freshEtcd(),
 		web:          freshWeb(),
@@ -137,6 +139,8 @@ func documentKeys() table[document] {
 				"The folder for the logs of builds."),
 			integer("build-log-retention", -1, math.MaxInt32, func(d *document) *value[int64] { return &d.logRetention },
 				"How many logs are kept of each image, at least 1; `-1` keeps all."),
+			integer("max-builds", 1, math.MaxInt32, func(d *document) *value[int64] { return &d.maxBuilds },
+				"How many images this peer builds, downloads or takes out of a cloud at once."),
 			integer("max-uploads", 0, math.MaxInt32, func(d *document) *value[int64] { return &d.maxUploads },
 				"How many uploads this peer makes at once, to all providers together; `0` does not limit it."),
 			integer("upload-bandwidth", 0, math.MaxInt32, func(d *document) *value[int64] { return &d.uploadBandwidth },

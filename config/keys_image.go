@@ -14,7 +14,8 @@ type diskimage struct {
 	snapshot                        snapshot
 	username, pythonPath, shellType value[string]
 	abstract, paused, canary        value[bool]
-	elements, formats               value[[]value[string]]
+	deleteAfterUpload               value[bool]
+	elements, formats, keepFormats  value[[]value[string]]
 	env, metadata                   value[[]entry]
 	rebuildAge, buildTimeout        value[time.Duration]
 }
@@ -75,8 +76,11 @@ func diskimageKeys() table[diskimage] {
 				"Variables in the environment of the build."),
 			names("formats", func(d *diskimage) *value[[]value[string]] { return &d.formats },
 				"The formats to build besides those that the providers need."),
-			nothing[diskimage]("keep-formats", "all files of a build stay on disk until newer builds replace it"),
-			nothing[diskimage]("delete-after-upload", "all files of a build stay on disk until newer builds replace it"),
+			boolean("delete-after-upload", func(d *diskimage) *value[bool] { return &d.deleteAfterUpload },
+				"Delete the file of a format once every provider that takes it has the build ready, to save room. A provider that is added "+
+					"or loses its upload later has to wait for the next build."),
+			names("keep-formats", func(d *diskimage) *value[[]value[string]] { return &d.keepFormats },
+				"The formats whose files stay all the same."),
 			seconds("rebuild-age", 1, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge },
 				"How old the newest build may get before the next is made."),
 			seconds("build-timeout", 1, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout },

@@ -20,7 +20,7 @@ func resolve(d *document) *Config {
 		Web:     Web{Port: int(d.web.port.v), ListenAddress: d.web.address.v, ImageURL: d.web.imageURL.v},
 		Builder: BuilderDirs{
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,
-			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v),
+			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v), MaxBuilds: int(d.maxBuilds.v),
 		},
 		Uploads: Uploads{Max: int(d.maxUploads.v), BytesPerSecond: d.uploadBandwidth.v * megabyte},
 	}
@@ -159,20 +159,22 @@ func (d *document) formatsOf(i *diskimage) []value[string] {
 func (d *document) resolveImage(i *diskimage) pool.Image {
 	chain := d.chain(i)
 	out := pool.Image{
-		Name:         i.name.v,
-		Formats:      texts(preset(d.formatsOf(i))),
-		RebuildAge:   nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge }),
-		BuildTimeout: nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout }),
-		Release:      nearest(chain, func(d *diskimage) *value[string] { return &d.release }),
-		URL:          nearest(chain, func(d *diskimage) *value[string] { return &d.url }),
-		Checksum:     nearest(chain, func(d *diskimage) *value[string] { return &d.checksum }),
-		Command:      strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
-		Paused:       nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
-		Canary:       nearest(chain, func(d *diskimage) *value[bool] { return &d.canary }),
-		Properties:   merged(i.metadata),
-		Username:     nearest(chain, func(d *diskimage) *value[string] { return &d.username }),
-		PythonPath:   nearest(chain, func(d *diskimage) *value[string] { return &d.pythonPath }),
-		ShellType:    nearest(chain, func(d *diskimage) *value[string] { return &d.shellType }),
+		Name:              i.name.v,
+		Formats:           texts(preset(d.formatsOf(i))),
+		RebuildAge:        nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.rebuildAge }),
+		BuildTimeout:      nearest(chain, func(d *diskimage) *value[time.Duration] { return &d.buildTimeout }),
+		Release:           nearest(chain, func(d *diskimage) *value[string] { return &d.release }),
+		URL:               nearest(chain, func(d *diskimage) *value[string] { return &d.url }),
+		Checksum:          nearest(chain, func(d *diskimage) *value[string] { return &d.checksum }),
+		Command:           strings.Fields(nearest(chain, func(d *diskimage) *value[string] { return &d.command })),
+		Paused:            nearest(chain, func(d *diskimage) *value[bool] { return &d.paused }),
+		Canary:            nearest(chain, func(d *diskimage) *value[bool] { return &d.canary }),
+		Properties:        merged(i.metadata),
+		Username:          nearest(chain, func(d *diskimage) *value[string] { return &d.username }),
+		PythonPath:        nearest(chain, func(d *diskimage) *value[string] { return &d.pythonPath }),
+		ShellType:         nearest(chain, func(d *diskimage) *value[string] { return &d.shellType }),
+		DeleteAfterUpload: nearest(chain, func(d *diskimage) *value[bool] { return &d.deleteAfterUpload }),
+		KeepFormats:       texts(preset(nearest(chain, func(d *diskimage) *value[[]value[string]] { return &d.keepFormats }))),
 	}
 	if len(out.Command) == 0 {
 		out.Command = strings.Fields(freshDiskimage().command.v)

@@ -32,8 +32,6 @@ import (
 const (
 	// etcdPause is how long to wait before trying etcd again.
 	etcdPause = 2 * time.Second
-	// parallelBuilds is how many images are built at once by one peer.
-	parallelBuilds = 2
 	// closeTime bounds each step of an orderly stop.
 	closeTime = 10 * time.Second
 )
@@ -119,7 +117,7 @@ func Run(ctx context.Context, o Options) error {
 func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
-		builds: semaphore.NewWeighted(parallelBuilds), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
+		builds: semaphore.NewWeighted(int64(max(1, cfg.Builder.MaxBuilds))), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
 		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
 		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},

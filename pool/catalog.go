@@ -336,6 +336,10 @@ type Image struct {
 	// Formats are what to build: those asked for here and those the providers
 	// need.
 	Formats []string
+	// DeleteAfterUpload has the file of a format deleted once every provider that
+	// needs it has it, unless the format is one of KeepFormats.
+	DeleteAfterUpload bool
+	KeepFormats       []string
 	// RebuildAge is how old the newest ready build may get; zero is for ever.
 	RebuildAge   time.Duration
 	BuildTimeout time.Duration

@@ -62,7 +62,9 @@ func BuildMachine() Machine[BuildState] {
 type Artifact struct {
 	// Format is "qcow2", "raw", "vhd" and so on.
 	Format string `json:"format"`
-	Path   string `json:"path"`
+	// Path is empty once every provider has the file, and it was, or is to be,
+	// deleted here.
+	Path string `json:"path"`
 	// Bytes is the size of the file, DiskBytes how much of the disk it takes,
 	// which is less where it has holes.
 	Bytes     int64  `json:"bytes"`

@@ -154,13 +154,16 @@ func (d *decision) keep(u *pool.Upload, reason string) {
 
 // newest returns the build that the provider should have and this peer can
 // bring, or nil: the newest ready one that nobody withdrew, if this peer made
-// it in the format.
+// it in the format and has the file still.
 func (d *decision) newest() *pool.Build {
 	if d.use == nil || d.use.Paused {
 		return nil
 	}
 	i := slices.IndexFunc(d.builds, func(b *pool.Build) bool { return b.State == pool.BuildReady && b.Withdrawn == "" })
-	if i < 0 || d.builds[i].Builder != d.Peer || d.builds[i].Artifact(d.Format) == nil {
+	if i < 0 || d.builds[i].Builder != d.Peer {
+		return nil
+	}
+	if a := d.builds[i].Artifact(d.Format); a == nil || a.Path == "" {
 		return nil
 	}
 	return d.builds[i]

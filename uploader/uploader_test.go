@@ -385,7 +385,9 @@ func TestUnlisted(t *testing.T) {
 // to a paused provider.
 func TestNotOurs(t *testing.T) {
 	now := time.Now()
-	build := &pool.Build{Image: "a", ID: "1", State: pool.BuildReady, Builder: "p1", Artifacts: []pool.Artifact{{Format: "raw"}}}
+	build := &pool.Build{Image: "a", ID: "1", State: pool.BuildReady, Builder: "p1", Artifacts: []pool.Artifact{
+		{Format: "raw", Path: "/a.raw"}, {Format: "vhd"},
+	}}
 	for _, c := range []struct {
 		name         string
 		peer, format string
@@ -395,6 +397,7 @@ func TestNotOurs(t *testing.T) {
 		{"ours", "p1", "raw", false, 1},
 		{"another peer's", "p2", "raw", false, 0},
 		{"another format", "p1", "qcow2", false, 0},
+		{"a format whose file was deleted", "p1", "vhd", false, 0},
 		{"paused", "p1", "raw", true, 0},
 	} {
 		p := pool.Provider{Name: "pr", Images: []pool.ProviderImage{{Name: "a", Paused: c.paused}}}
