@@ -78,19 +78,26 @@ func (u *Uploader) sweepObjects(ctx context.Context, before map[string]time.Time
 		}
 		return nil
 	}
-	since := map[string]time.Time{}
-	for _, o := range listed {
-		if name := whole(o.Name); !needed[name] {
-			since[name] = now
+	since, have := suspected(listed, needed, before, now), u.have()
+	for name, at := range since {
+		if have[name] || now.Sub(at) >= patrolEvery {
+			u.removeLeftover(ctx, store, container, name)
 		}
 	}
-	have := u.have()
-	for name := range since {
-		if at, ok := before[name]; ok {
-			since[name] = at
+	return since
+}
+
+// suspected returns since when objects that are there are not needed.
+func suspected(listed []cloud.StoredObject, needed map[string]bool, before map[string]time.Time, now time.Time) map[string]time.Time {
+	since := map[string]time.Time{}
+	for _, o := range listed {
+		name := whole(o.Name)
+		at, known := before[name]
+		if !known {
+			at = now
 		}
-		if have[name] || now.Sub(since[name]) >= patrolEvery {
-			u.removeLeftover(ctx, store, container, name)
+		if !needed[name] {
+			since[name] = at
 		}
 	}
 	return since
