@@ -42,6 +42,8 @@ type ImageImporter interface {
 	// ImageMeans asks what the cloud has. It makes no call that it has made
 	// before, unless that failed.
 	ImageMeans(ctx context.Context) (ImageMeans, error)
+	// SendImageTo is SendImage into one of the cloud's stores.
+	SendImageTo(ctx context.Context, id, store string, data io.Reader, size int64) error
 	// StageImage is SendImage to where [ImageImporter.ImportImage] takes the
 	// data from.
 	StageImage(ctx context.Context, id string, data io.Reader, size int64) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -105,6 +106,12 @@ func (t *transfer) bring(ctx context.Context) error {
 	case cloud.ImageByDownload:
 		return t.download(ctx)
 	case cloud.ImageByPut, cloud.ImageByTask:
+	}
+	if stores := t.way.stores; len(stores) > 0 {
+		// The others get copies.
+		return t.send(ctx, func(ctx context.Context, id string, data io.Reader, size int64) error {
+			return t.way.importer.SendImageTo(ctx, id, stores[0], data, size)
+		})
 	}
 	return t.send(ctx, t.driver.SendImage)
 }

@@ -148,22 +148,30 @@ func (t *transfer) advance(ctx context.Context) (progress, error) {
 	switch {
 	case err == nil:
 		return t.act(ctx, image)
+	case errors.Is(err, cloud.NotFound) && t.record.Method == adopted:
+		return waiting, errors.New("the image that was found is gone")
 	case errors.Is(err, cloud.NotFound) && !t.sent:
 		return waiting, t.create(ctx)
 	}
 	return waiting, err
 }
 
-// prepare finds out how the data gets to the cloud.
+// prepare finds out how the data gets to the cloud, unless it is there.
 func (t *transfer) prepare(ctx context.Context) error {
 	way, err := t.choose(ctx)
-	if err == nil && way.method == cloud.ImageByTask {
-		err = t.tasks()
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		t.way = way
+	if t.record.State == pool.UploadPending {
+		if err := t.find(ctx); err != nil {
+			return err
+		}
 	}
-	return err
+	t.way = way
+	if way.method == cloud.ImageByTask && t.record.Method != adopted {
+		return t.tasks()
+	}
+	return nil
 }
 
 // act does what the image needs next.
@@ -278,7 +286,7 @@ func (t *transfer) verify(ctx context.Context, image cloud.Image) (progress, err
 // something, and that what was staged had the size of the file.
 func (t *transfer) same(image cloud.Image) error {
 	a := t.artifact()
-	imported := t.record.Method != "" && t.record.Method != string(cloud.ImageByPut)
+	imported := t.record.Method != "" && t.record.Method != string(cloud.ImageByPut) && t.record.Method != adopted
 	switch {
 	case image.Bytes == 0:
 		return errors.New("the image in the cloud is empty")
@@ -293,8 +301,7 @@ func (t *transfer) same(image cloud.Image) error {
 	case image.Bytes != a.Bytes:
 		return fmt.Errorf("the cloud has %d bytes, the file %d", image.Bytes, a.Bytes)
 	}
-	hashes := map[string]string{"md5": a.MD5, "sha256": a.SHA256, "sha512": a.SHA512}
-	if want := hashes[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
+	if want := hashes(a)[image.HashAlgo]; want != "" && !strings.EqualFold(want, image.Hash) {
 		return fmt.Errorf("the %s of the image in the cloud is %s, of the file %s", image.HashAlgo, image.Hash, want)
 	}
 	return nil

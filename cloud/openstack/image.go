@@ -141,9 +141,18 @@ func imageBody(spec cloud.ImageSpec) map[string]any {
 // SendImage sends the data in one request with its length, and never again:
 // the data is gone then, and glance would take an empty body for an image.
 func (d *Driver) SendImage(ctx context.Context, id string, data io.Reader, size int64) error {
+	return d.sendImage(ctx, id, data, size, nil)
+}
+
+// SendImageTo is SendImage into a store.
+func (d *Driver) SendImageTo(ctx context.Context, id, store string, data io.Reader, size int64) error {
+	return d.sendImage(ctx, id, data, size, map[string]string{"X-Image-Meta-Store": store})
+}
+
+func (d *Driver) sendImage(ctx context.Context, id string, data io.Reader, size int64, header map[string]string) error {
 	return d.call(ctx, request{
 		service: cloud.ImageService, method: http.MethodPut, path: "/v2/images/{id}/file", id: id,
-		data: data, size: size, what: "send image", changes: true,
+		data: data, size: size, header: header, what: "send image", changes: true,
 	}, nil)
 }
 

@@ -105,6 +105,18 @@ func TestStageAndImport(t *testing.T) {
 	}
 }
 
+// Data is sent into the store that is named, and into no other.
+func TestSendImageToStore(t *testing.T) {
+	d, _ := importing(t)
+	wantKind(t, "no such store", d.SendImageTo(t.Context(), anImage, "attic", bytes.NewReader([]byte("x")), 1), cloud.Invalid)
+	if err := d.SendImageTo(t.Context(), anImage, "slow", bytes.NewReader([]byte("x")), 1); err != nil {
+		t.Fatal(err)
+	}
+	if i := d.seen(t); i.Status != cloud.ImageActive || !slices.Equal(i.Stores, []string{"slow"}) {
+		t.Errorf("%+v", i)
+	}
+}
+
 // An import that failed says so.
 func TestImportFails(t *testing.T) {
 	d, c := importing(t)

@@ -231,10 +231,16 @@ func (c *Cloud) AbortUpload(now time.Time, u *Upload) {
 }
 
 // FinishUpload makes the image active.
-func (c *Cloud) FinishUpload(now time.Time, u *Upload) error {
+func (c *Cloud) FinishUpload(now time.Time, u *Upload) error { return c.FinishUploadTo(now, u, "") }
+
+// FinishUploadTo makes the image active in a store; "" is the first one.
+func (c *Cloud) FinishUploadTo(now time.Time, u *Upload, store string) error {
 	c.lock(now)
 	defer c.mu.Unlock()
-	return c.finish(u, nil)
+	if store == "" {
+		return c.finish(u, nil)
+	}
+	return c.finish(u, []string{store})
 }
 
 // finish makes an image active in stores; none is the first one that there is.

@@ -39,6 +39,7 @@ func TestUploadMethods(t *testing.T) {
 	}{
 		{"plain", "r1", keys{}, "put", []string{"file"}},
 		{"copied", "r1", keys{"image-upload-method": "put", "image-stores": both}, "put", both},
+		{"stored", "r1", keys{"image-upload-method": "put", "image-stores": both[1:]}, "put", both[1:]},
 		{"staged", "r1", keys{"image-upload-method": "glance-direct", "image-stores": both[1:]}, "glance-direct", both[1:]},
 		{"fetched", "r1", keys{"image-upload-method": "web-download"}, "web-download", both[:1]},
 		{"everywhere", "r2", keys{"image-stores": both}, "glance-direct", both},

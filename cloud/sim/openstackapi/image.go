@@ -199,8 +199,11 @@ func deleteImage(r *request) (answer, error) {
 }
 
 func uploadImage(r *request) (answer, error) {
-	c := r.region.cloud
-	return r.take(c.BeginUpload, c.FinishUpload)
+	c, store := r.region.cloud, r.Header.Get("X-Image-Meta-Store")
+	if stores := c.Config().Stores; store != "" && !slices.Contains(stores, store) {
+		return answer{}, &sim.CallError{Status: http.StatusBadRequest, Message: "Unknown store " + store}
+	}
+	return r.take(c.BeginUpload, func(now time.Time, u *sim.Upload) error { return c.FinishUploadTo(now, u, store) })
 }
 
 // take takes in the data of an image.
