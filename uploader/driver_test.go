@@ -137,8 +137,7 @@ func (c *fakeCloud) receive(ctx context.Context, data io.Reader) (int64, string,
 		k, err := data.Read(buf)
 		n += int64(k)
 		h.Write(buf[:k])
-		if c.cut > 0 && n >= c.cut {
-			c.cut = 0
+		if c.cutNow(n) {
 			return n, "", io.ErrUnexpectedEOF
 		}
 		if errors.Is(err, io.EOF) {
@@ -153,6 +152,17 @@ func (c *fakeCloud) receive(ctx context.Context, data io.Reader) (int64, string,
 			}
 		}
 	}
+}
+
+// cutNow tells whether a connection breaks after n bytes, once.
+func (c *fakeCloud) cutNow(n int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut <= 0 || n < c.cut {
+		return false
+	}
+	c.cut = 0
+	return true
 }
 
 func (c *fakeCloud) Image(ctx context.Context, id string) (cloud.Image, error) {

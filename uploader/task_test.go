@@ -229,14 +229,23 @@ func taskBench(t *testing.T) *bench {
 	return b
 }
 
+// stored counts the objects of each container.
+func (c *fakeCloud) stored() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := map[string]int{}
+	for name, objects := range c.objects.containers {
+		n[name] = len(objects)
+	}
+	return n
+}
+
 // noObjects fails if something is left in the object store.
 func (b *bench) noObjects() {
 	b.t.Helper()
-	b.cloud.mu.Lock()
-	defer b.cloud.mu.Unlock()
-	for name, objects := range b.cloud.objects.containers {
-		for o := range objects {
-			b.t.Errorf("%s still has %s", name, o)
+	for name, n := range b.cloud.stored() {
+		if n > 0 {
+			b.t.Errorf("%s still has %d objects", name, n)
 		}
 	}
 }
@@ -247,15 +256,19 @@ func TestTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := taskBench(t)
 		b.cloud.pace = time.Second
-		defer b.run()()
+		stop := b.run()
 		pass(3 * time.Minute)
+		stop()
 		u := b.want("a", "1", pool.UploadReady)
 		b.exactly(u)
 		b.noObjects()
 		if u.Method != "task" || u.ExternalID != "image-of-task-0" || u.SentBytes != u.Bytes {
 			t.Errorf("%+v", u)
 		}
-		if n := b.cloud.count("segment"); n != 5 || b.cloud.objects.most != 4 {
+		n := b.cloud.count("segment")
+		b.cloud.mu.Lock()
+		defer b.cloud.mu.Unlock()
+		if n != 5 || b.cloud.objects.most != 4 {
 			t.Errorf("%d segments, %d at once; want 5 and 4", n, b.cloud.objects.most)
 		}
 		if i := b.cloud.images[u.ExternalID]; i.Name != u.ExternalName || i.Mark.Installation != "inst" || i.Mark.Upload != "a/1" || i.Mark.Revision == 0 {
@@ -359,7 +372,7 @@ func TestStopInTask(t *testing.T) {
 				pass(3 * time.Minute)
 				u := b.want("a", "1", pool.UploadReady)
 				b.exactly(u)
-				if n := len(b.cloud.objects.tasks); n != 1 {
+				if n := b.cloud.count("task"); n != 1 {
 					t.Errorf("%d tasks", n)
 				}
 				pass(25 * time.Minute)
@@ -388,16 +401,17 @@ func TestObjectLeaks(t *testing.T) {
 		defer b.run()()
 		pass(5 * time.Minute)
 		b.want("a", "1", pool.UploadReady)
-		if len(b.cloud.objects.containers[ours]) != 2 || b.cloud.images["late"] == nil {
+		if there := b.cloud.stored(); there[ours] != 2 || !slices.Contains(b.cloud.ids(), "late") {
 			t.Error("removed at first sight")
 		}
 		pass(30 * time.Minute)
 		b.exactly(b.want("a", "1", pool.UploadReady))
-		if _, there := b.cloud.objects.containers[ours]; there {
-			t.Errorf("left: %v", b.cloud.objects.containers[ours])
+		there := b.cloud.stored()
+		if n, ok := there[ours]; ok {
+			t.Errorf("%d objects are left", n)
 		}
-		if len(b.cloud.objects.containers) != 3 {
-			t.Errorf("of others: %v", b.cloud.objects.containers)
+		if len(there) != 3 {
+			t.Errorf("of others: %v", there)
 		}
 	})
 }
