@@ -76,12 +76,19 @@ type judge struct {
 	answers  map[string]allocationRecord
 	requests map[string]int64 // the create_revision of those that exist
 	problems []string
+	// limits is how many nodes each provider may have (I5), and live how many
+	// it has; without limits nobody counts.
+	limits, live map[string]int
 }
 
 // verdict lists everything in a history that must never happen: a node used
-// twice or going back, an answer taken back, a record that vanishes.
-func verdict(history []event) []string {
-	j := judge{lives: map[string]*life{}, answers: map[string]allocationRecord{}, requests: map[string]int64{}}
+// twice or going back, an answer taken back, a record that vanishes, more nodes
+// than a provider may have. Providers without a limit may have any number.
+func verdict(history []event, limits map[string]int) []string {
+	j := judge{
+		lives: map[string]*life{}, answers: map[string]allocationRecord{}, requests: map[string]int64{},
+		limits: limits, live: map[string]int{},
+	}
 	for _, e := range history {
 		family, name, _ := strings.Cut(strings.TrimPrefix(e.key, prefix), "/")
 		switch family {
@@ -142,9 +149,24 @@ func (j *judge) node(e event, name string) {
 	case n.State == "ready" && l.user != ref{}:
 		j.problem(e, "it was shown to %v and is ready again", l.user)
 	}
+	j.count(e, n.Provider, l.state, n.State)
 	l.state = n.State
 	if n.State == "in-use" {
 		j.use(e, l, n.ref())
+	}
+}
+
+// count counts the nodes that a provider has.
+func (j *judge) count(e event, provider, before, after string) {
+	limit, limited := j.limits[provider]
+	switch {
+	case !limited:
+	case before == "" && after != "deleted":
+		if j.live[provider]++; j.live[provider] > limit {
+			j.problem(e, "%s has %d nodes and may have %d", provider, j.live[provider], limit)
+		}
+	case before != "" && before != "deleted" && after == "deleted":
+		j.live[provider]--
 	}
 }
 

@@ -85,6 +85,10 @@ func TestVerdict(t *testing.T) {
 		"an answer taken back": {[]step{ready, {answerA, answer("fulfilled", "1", hidden)}, {answerA, answer("failed", "1", "")}}, "taken back"},
 		"an answer removed":    {[]step{{requestA, `{}`}, {answerA, answer("waiting", "1", "")}, {answerA, ""}}, "that stands was removed"},
 		"a node made up":       {[]step{{answerA, answer("fulfilled", "1", hidden)}}, "node n does not exist"},
+		"one too many":         {[]step{ready, {prefix + "nodes/p/m", node("pending", "")}}, "p has 2 nodes and may have 1"},
+		"one after another": {[]step{
+			ready, {nodeN, node("deleted", "")}, {prefix + "nodes/p/m", node("pending", "")},
+		}, ""},
 		"several places": {[]step{
 			ready, {answerA, answer("fulfilled", "1", hidden+`,{"id":"n","provider":"q"}`)},
 		}, "several places"},
@@ -97,7 +101,7 @@ func TestVerdict(t *testing.T) {
 			}
 			history = append(history, e)
 		}
-		got := strings.Join(verdict(history), "\n")
+		got := strings.Join(verdict(history, map[string]int{"p": 1}), "\n")
 		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -25,9 +26,11 @@ type recorder struct {
 }
 
 // record starts recording, until the test ends.
-func record(t *testing.T, url string) *recorder {
+func record(t *testing.T, urls ...string) *recorder {
 	t.Helper()
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{url}, Logger: zap.NewNop()})
+	etcd, err := clientv3.New(clientv3.Config{
+		Endpoints: urls, Logger: zap.NewNop(), DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +63,13 @@ func (r *recorder) take(answer clientv3.WatchResponse) {
 		r.history = append(r.history, v)
 	}
 	r.seen = answer.Header.Revision
+}
+
+// at is the revision up to which the history is complete.
+func (r *recorder) at() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen
 }
 
 // upTo returns the history if it is complete up to a revision.

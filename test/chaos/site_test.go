@@ -1,0 +1,197 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"poold/cloud/sim"
+	"poold/cloud/sim/openstackapi"
+	"poold/test/demo"
+	"poold/test/etcd"
+	"poold/test/proc"
+)
+
+const (
+	// members is how many etcd and how many poold there are, regions how many
+	// providers, and most how many nodes each may have.
+	members = 3
+	regions = 3
+	most    = 8
+	// cloudLogin is the password of the simulated clouds.
+	cloudLogin = "chaos"
+	label      = "small"
+)
+
+// spread is a site over a network: three etcd, three poold, and simulated
+// clouds beside the test.
+type spread struct {
+	*network
+
+	etcd      *etcd.Cluster
+	etcdHosts []host
+	peers     []*proc.Process
+	peerHosts []host
+	lives     int
+	dir       string
+	clouds    []*sim.Cloud
+	launches  *launches
+}
+
+func newSpread(t *testing.T) *spread {
+	t.Helper()
+	s := &spread{network: newNetwork(t), dir: t.TempDir(), peers: make([]*proc.Process, members)}
+	var ips []string
+	for i := range members {
+		s.etcdHosts = append(s.etcdHosts, s.host(fmt.Sprintf("etcd%d", i), 11+i))
+		s.peerHosts = append(s.peerHosts, s.host(fmt.Sprintf("peer%d", i), 21+i))
+		ips = append(ips, s.etcdHosts[i].ip)
+	}
+	s.serveClouds()
+	s.etcd = etcd.StartCluster(t, etcd.Options{Members: members, Hosts: ips, In: func(i int, name string, args ...string) *exec.Cmd {
+		if i < 0 {
+			return exec.Command(name, args...) //nolint:noctx // its starter ends it
+		}
+		return s.etcdHosts[i].command(name, args...)
+	}})
+	for i := range members {
+		s.configure(i)
+		s.startPeer(i)
+	}
+	return s
+}
+
+// serveClouds serves the clouds at the address of the test.
+func (s *spread) serveClouds() {
+	s.t.Helper()
+	for i := range regions {
+		const ms = time.Millisecond
+		s.clouds = append(s.clouds, sim.New(sim.Config{
+			Name: "chaos", Region: fmt.Sprintf("R%d", i), Password: cloudLogin, Seed: uint64(i + 1), Images: []string{"ubuntu"}, Cells: 2,
+			Fixed: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16),
+			Build: sim.Dist{Min: 200 * ms, Mean: 500 * ms, Max: 2000 * ms}, Delete: sim.Dist{Min: 100 * ms, Mean: 300 * ms, Max: 1000 * ms},
+			Latency: sim.Dist{Min: 2 * ms, Mean: 10 * ms, Max: 100 * ms},
+		}, time.Now()))
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(s.t.Context(), "tcp", s.ip+":5000")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.launches = &launches{next: openstackapi.New(time.Now, s.clouds...), names: map[string]int{}}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	var done sync.WaitGroup
+	done.Go(func() { _ = openstackapi.Serve(ctx, l, s.launches) }) // it ends with the test
+	s.t.Cleanup(func() {
+		cancel()
+		done.Wait()
+	})
+}
+
+// launches notes by name what is asked to be launched.
+type launches struct {
+	next http.Handler
+
+	mu    sync.Mutex // guards names
+	names map[string]int
+}
+
+func (l *launches) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/servers") {
+		text, err := io.ReadAll(r.Body)
+		var asked struct{ Server struct{ Name string } }
+		if err = errors.Join(err, json.Unmarshal(text, &asked)); err == nil {
+			l.mu.Lock()
+			l.names[asked.Server.Name]++
+			l.mu.Unlock()
+		}
+		r.Body = io.NopCloser(bytes.NewReader(text))
+	}
+	l.next.ServeHTTP(w, r)
+}
+
+// doubled lists the batches that were asked for more than once (I7).
+func (l *launches) doubled() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []string
+	for name, n := range l.names {
+		if n > 1 {
+			all = append(all, fmt.Sprintf("batch %s was asked for %d times", name, n))
+		}
+	}
+	return all
+}
+
+// configure writes the files of a peer.
+func (s *spread) configure(i int) {
+	s.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "name: peer%d\netcd:\n  endpoints: [%s]\n  lease-ttl: 4s\nwebapp: {port: 8005}\n",
+		i, strings.Join(s.etcd.Endpoints(), ", "))
+	fmt.Fprintf(&b, "labels:\n  - {name: %s, min-ready: 3}\nproviders:\n", label)
+	for p := range regions {
+		fmt.Fprintf(&b, `  - name: p%d
+    cloud: chaos
+    region-name: R%d
+    rate: 0.02
+    boot-timeout: 60
+    cloud-images: [{name: ubuntu}]
+    pools:
+      - name: main
+        max-servers: %d
+        networks: [private]
+        auto-floating-ip: false
+        host-key-checking: false
+        labels: [{name: %s, cloud-image: ubuntu, flavor-name: small}]
+`, p, p, most, label)
+	}
+	clouds := fmt.Sprintf(`clouds: {chaos: {auth: {auth_url: "http://%s:5000/v3", username: ci, password: %s, project_name: ci,
+  user_domain_name: Default, project_domain_name: Default}}}`, s.ip, cloudLogin)
+	for name, text := range map[string]string{s.config(i): b.String(), filepath.Join(s.dir, "clouds.yaml"): clouds} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *spread) config(i int) string { return filepath.Join(s.dir, fmt.Sprintf("peer%d.yaml", i)) }
+
+// startPeer starts a peer, and does not wait.
+func (s *spread) startPeer(i int) {
+	s.t.Helper()
+	s.lives++
+	cmd := s.peerHosts[i].command(poold(), "-c", s.config(i))
+	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(s.dir, "clouds.yaml"))
+	s.peers[i] = proc.Start(s.t, s.dir, fmt.Sprintf("poold-%d-%d", i, s.lives), cmd)
+}
+
+// servers are all servers in all clouds, as the clouds know them.
+func (s *spread) servers() []demo.Server {
+	var all []demo.Server
+	for _, c := range s.clouds {
+		for _, v := range c.Truth(time.Now()) {
+			d := demo.Server{ID: v.ID, Name: v.Name, Status: v.Status, Task: v.Task}
+			for _, a := range v.Addresses {
+				d.Addresses = append(d.Addresses, demo.Address{IP: a.IP})
+			}
+			all = append(all, d)
+		}
+	}
+	return all
+}
