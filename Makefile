@@ -47,6 +47,12 @@ test-kill: build ## real daemons, killed at every moment
 test-handover: ## how long a handover takes with fifty launches in flight: a minute
 	go test -tags chaos -count=1 -v -run TestHandover ./test/e2e
 
+CHAOS ?= 60s
+
+.PHONY: test-chaos
+test-chaos: ## three etcd, three poold, a network of their own, and faults for CHAOS (60s); root
+	go test -tags chaos -count=1 -timeout 0 -v -run 'TestPartitions$$' ./test/chaos -for $(CHAOS)
+
 .PHONY: lint
 lint: ## linters, formatting, go.mod, shell scripts
 	scripts/lint

@@ -277,12 +277,17 @@ func (s *storm) plantBug() {
 			return err.Error(), false
 		}
 		for _, item := range answer.Kvs {
-			if !strings.Contains(string(item.Value), `"state":"in-use"`) {
+			// Every record of a node holds its earlier states, too.
+			var n nodeRecord
+			if err := json.Unmarshal(item.Value, &n); err != nil || n.State != "in-use" {
 				continue
 			}
 			changed := strings.Replace(string(item.Value), `"client":"ci"`, `"client":"other"`, 1)
-			_, err := s.recorder.etcd.Put(s.t.Context(), string(item.Key), changed)
-			return fmt.Sprint(err), err == nil
+			key := string(item.Key)
+			done, err := s.recorder.etcd.Txn(s.t.Context()).
+				If(clientv3.Compare(clientv3.ModRevision(key), "=", item.ModRevision)).
+				Then(clientv3.OpPut(key, changed)).Commit()
+			return fmt.Sprint(err), err == nil && done.Succeeded
 		}
 		return "no node is in use", false
 	})

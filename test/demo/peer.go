@@ -20,6 +20,7 @@ type Site struct {
 	base   string // what the configurations of all peers begin with
 	config string
 	name   string
+	root   string
 	runs   int
 
 	Etcd, Clouds *Demo
@@ -42,7 +43,7 @@ func NewSite(tb testing.TB, poold, root string) *Site {
 // the configuration of poold does.
 func NewSiteOn(tb testing.TB, poold, root, etcd string) *Site {
 	tb.Helper()
-	s := &Site{tb: tb, dir: tb.ArtifactDir()}
+	s := &Site{tb: tb, dir: tb.ArtifactDir(), root: root}
 	s.Clouds = Start(tb, poold, s.dir, "clouds", "--only", "clouds")
 	port := proc.FreePorts(tb, 1)[0]
 	s.Web = proc.Loopback(port)
@@ -60,6 +61,17 @@ func (s *Site) Beside(name string) *Site {
 	other := *s
 	other.Web, other.name = proc.Loopback(port), name
 	other.config = s.copy(s.base, name+".yaml", fmt.Sprintf("  port: %d\nname: %s\nroles: [allocator, launcher]\n", port, name))
+	return &other
+}
+
+// On is the same site with a peer of the same name whose etcd is elsewhere.
+func (s *Site) On(etcd string) *Site {
+	s.tb.Helper()
+	port := proc.FreePorts(s.tb, 1)[0]
+	other := *s
+	other.Web, other.runs = proc.Loopback(port), s.runs
+	base := s.copy(filepath.Join(s.root, "nodepool.yaml"), "moved-base.yaml", "\netcd: "+etcd+"\nwebapp:\n  listen_address: 127.0.0.1\n")
+	other.base, other.config = base, s.copy(base, "moved.yaml", fmt.Sprintf("  port: %d\n", port))
 	return &other
 }
 
