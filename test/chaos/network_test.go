@@ -36,7 +36,7 @@ func inNetwork(t *testing.T) bool {
 		"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "0",
 		"-for", lasts.String(), "-plant=" + strconv.FormatBool(*plant),
 	}
-	cmd := exec.Command("/proc/self/exe", args...) //nolint:noctx // it ends what it starts by itself
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), insideVariable+"="+bin)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
@@ -82,14 +82,14 @@ func (n *network) host(name string, number int) host {
 // run runs a command of the network's; its failure is the test's.
 func (n *network) run(name string, args ...string) {
 	n.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil { //nolint:noctx // it ends by itself
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		n.t.Error(fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out))
 	}
 }
 
 // command is a program that runs on the host.
 func (h host) command(name string, args ...string) *exec.Cmd {
-	return exec.Command("ip", append([]string{"netns", "exec", h.name, name}, args...)...) //nolint:noctx,gosec // its starter ends it
+	return exec.Command("ip", append([]string{"netns", "exec", h.name, name}, args...)...)
 }
 
 // way is in which direction a host is cut off.

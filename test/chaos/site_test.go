@@ -65,7 +65,7 @@ func newSpread(t *testing.T) *spread {
 	s.serveClouds()
 	s.etcd = etcd.StartCluster(t, etcd.Options{Members: members, Hosts: ips, In: func(i int, name string, args ...string) *exec.Cmd {
 		if i < 0 {
-			return exec.Command(name, args...) //nolint:noctx // its starter ends it
+			return exec.Command(name, args...)
 		}
 		return s.etcdHosts[i].command(name, args...)
 	}})
@@ -103,7 +103,8 @@ func (s *spread) serveClouds() {
 	})
 }
 
-// launches notes by name what is asked to be launched.
+// launches notes by name what is asked to be launched. What the cloud refused
+// for its token was not: it is asked again with another.
 type launches struct {
 	next http.Handler
 
@@ -116,13 +117,35 @@ func (l *launches) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(r.Body)
 		var asked struct{ Server struct{ Name string } }
 		if err = errors.Join(err, json.Unmarshal(text, &asked)); err == nil {
-			l.mu.Lock()
-			l.names[asked.Server.Name]++
-			l.mu.Unlock()
+			o := &observed{ResponseWriter: w}
+			w = o
+			defer l.note(asked.Server.Name, o) // also when the connection is cut
 		}
 		r.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	l.next.ServeHTTP(w, r)
+}
+
+// note counts a launch that was answered, or not.
+func (l *launches) note(name string, o *observed) {
+	if o.status == http.StatusUnauthorized {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names[name]++
+}
+
+// observed is an answer that is being given.
+type observed struct {
+	http.ResponseWriter
+
+	status int
+}
+
+func (o *observed) WriteHeader(status int) {
+	o.status = status
+	o.ResponseWriter.WriteHeader(status)
 }
 
 // doubled lists the batches that were asked for more than once (I7).
