@@ -17,7 +17,7 @@ import (
 
 // A site grows from the etcd inside poold into a cluster, and its etcd is lost
 // and restored: by the commands of docs/operations.md. A client with a node
-// notices nothing, and no server is made or deleted for it.
+// notices nothing, and keeps its server.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	cluster := etcd.StartCluster(t, etcd.Options{Members: 3}) // skips where there is none
@@ -32,7 +32,7 @@ func TestGrow(t *testing.T) {
 	r := w.ask("lasting", protocol.Want{Labels: []string{demo.Small}})
 	node := w.fulfilled(r, demo.Small)
 	w.awaitMinReady()
-	before := w.settled()
+	before := w.serversOf(node...)
 
 	stop(t, first)
 	file := filepath.Join(t.TempDir(), "poold.db")
@@ -50,8 +50,9 @@ func TestGrow(t *testing.T) {
 	grown.AwaitReady(second)
 	w.awaitMinReady()
 	w.reach(node...)
-	if after := w.settled(); !slices.Equal(before, after) {
-		t.Errorf("there were the servers %v, and are %v", before, after)
+	// Others may go, where there are more than are kept ready.
+	if after := w.serversOf(node...); !slices.Equal(before, after) {
+		t.Errorf("the client had the servers %v, and has %v", before, after)
 	}
 	more := w.ask("more", protocol.Want{Labels: []string{demo.Small}})
 	w.reach(w.fulfilled(more, demo.Small)...)
