@@ -131,7 +131,7 @@ func (f *flags) options(out io.Writer) (daemon.Options, error) {
 	cfg.Sampling = nil // one line per move of a record: none may be missing
 	cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	cfg.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
-	log, err := cfg.Build()
+	log, err := cfg.Build(zap.WrapCore(daemon.Journal))
 	if err != nil {
 		return daemon.Options{}, fmt.Errorf("open the log: %w", err)
 	}
