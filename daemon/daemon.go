@@ -58,6 +58,7 @@ type Daemon struct {
 	files  *fileReload
 	spread *spread
 	union  *union
+	pulse  *pulse
 	kv     kv.KV
 	store  *store.Store
 	// pace is how fast etcd is.
@@ -121,6 +122,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
 		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
+		pulse: newPulse(),
 	}
 	d.files = newFileReload(d, o.Reload)
 	if cfg.Web.ImageURL != "" {
@@ -240,7 +242,7 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 		return nil
 	})
 	g.Go(func() error {
-		watchdog(ctx, d.log, func() bool { return ctx.Err() == nil })
+		watchdog(ctx, d.log, d.alive(ctx))
 		return nil
 	})
 	g.Go(func() error {

@@ -309,6 +309,7 @@ func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership 
 	if duty.limits != nil {
 		return d.performGroup(ctx, session, duty, owned, records)
 	}
+	defer d.pulse.begin(duty.key, records)()
 	if duty.steady {
 		return watched(ctx, duty, records)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -12,6 +13,20 @@ import (
 func notify(log *zap.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Warn("systemd not notified", zap.String("state", state), zap.Error(err))
+	}
+}
+
+// alive returns what tells whether the peer is: ctx goes on, and so do all
+// loops. It logs which do not when that changes.
+func (d *Daemon) alive(ctx context.Context) func() bool {
+	var before []string
+	return func() bool {
+		stuck := d.pulse.stuck()
+		if len(stuck) > 0 && !slices.Equal(stuck, before) {
+			d.log.Error("loops are stuck", zap.Strings("duties", stuck))
+		}
+		before = stuck
+		return ctx.Err() == nil && len(stuck) == 0
 	}
 }
 

@@ -13,8 +13,10 @@ const (
 	// stallLimit is how long a component may go without looking at its records
 	// before its duty is given up: another peer may do better.
 	stallLimit = time.Minute
-	// stallLook is how often that is looked at.
-	stallLook = 5 * time.Second
+	// stallLook is how often that is looked at, and nudgeAfter how long a
+	// component may have nothing to do before it is nudged.
+	stallLook  = 5 * time.Second
+	nudgeAfter = 30 * time.Second
 )
 
 var (
@@ -42,8 +44,10 @@ func watched(ctx context.Context, duty duty, records *store.Owned) error {
 			return err
 		case <-ticker.C:
 		}
-		if ctx.Err() == nil && records.Unseen() < stallLimit {
-			records.Nudge()
+		if unseen := records.Unseen(); ctx.Err() == nil && unseen < stallLimit {
+			if unseen >= nudgeAfter {
+				records.Nudge()
+			}
 			continue
 		}
 		if ctx.Err() == nil {
