@@ -53,6 +53,18 @@ CHAOS ?= 60s
 test-chaos: ## three etcd, three poold, a network of their own, and faults for CHAOS (60s); root
 	go test -tags chaos -count=1 -timeout 0 -v -run 'TestPartitions$$' ./test/chaos -for $(CHAOS)
 
+.PHONY: packages
+packages: ## Debian and RPM packages, with SBOMs, into dist/
+	scripts/packages
+
+.PHONY: test-systemd
+test-systemd: ## the packages in a Debian with systemd as init (root on Debian)
+	scripts/test-systemd
+
+.PHONY: vulnerabilities
+vulnerabilities: ## known ones in what is built; asks a database in the network
+	scripts/tool govulncheck ./...
+
 .PHONY: lint
 lint: ## linters, formatting, go.mod, shell scripts
 	scripts/lint
@@ -96,4 +108,4 @@ check: lint test test-web test-lab ## everything CI runs
 
 .PHONY: clean
 clean: ## delete what build made
-	rm -rf bin
+	rm -rf bin dist

@@ -17,10 +17,11 @@ import (
 
 // crashVariable says where to die by SIGKILL, as
 //
-//	before|after write|call TEXT N
+//	before|after|hang write|call TEXT N
 //
 // separated by "|": before or after the N-th write that holds TEXT in a key or
-// value, or the N-th call whose operation holds TEXT. Only a build with the tag
+// value, or the N-th call whose operation holds TEXT. With hang it does not die there,
+// but never goes on. Only a build with the tag
 // chaos looks at it.
 const crashVariable = "POOLD_CRASH"
 
@@ -49,7 +50,9 @@ func (c *crashPoint) pass(when, what string, holds func(text string) bool) {
 	if c.when != when || c.what != what || !holds(c.text) || c.left.Add(-1) != 0 {
 		return
 	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // there is nobody left to tell
+	if when != "hang" {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // there is nobody left to tell
+	}
 	select {}
 }
 
@@ -71,6 +74,7 @@ func (c *crashKV) Commit(ctx context.Context, txn kv.Txn) (int64, bool, error) {
 		return false
 	}
 	c.point.pass("before", "write", holds)
+	c.point.pass("hang", "write", holds)
 	revision, done, err := c.KV.Commit(ctx, txn)
 	if done {
 		c.point.pass("after", "write", holds)
@@ -93,6 +97,7 @@ func (c *crashGate) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outc
 	}
 	holds := func(text string) bool { return strings.Contains(call.Operation, text) }
 	c.point.pass("before", "call", holds)
+	c.point.pass("hang", "call", holds)
 	return func(o cloud.Outcome) {
 		c.point.pass("after", "call", holds)
 		leave(o)

@@ -140,8 +140,14 @@ func (f *flags) options(out io.Writer) (daemon.Options, error) {
 	}, nil
 }
 
+// release is the version of a package; the linker sets it.
+var release string //nolint:gochecknoglobals // the linker sets nothing else
+
 // version is what the binary was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "devel"
