@@ -12,7 +12,7 @@ type provider struct {
 	place
 	name, driver, cloud, region, imageNameFormat value[string]
 	postUploadHook                               value[string]
-	rateGroup                                    value[string]
+	rateGroup, debug                             value[string]
 	concurrency, priority, weight                value[int64]
 	rate                                         value[time.Duration]
 	bootTimeout, launchTimeout, uploadTimeout    value[time.Duration]
@@ -79,6 +79,9 @@ func drivers() []string {
 	}
 }
 
+// debugHTTP has the calls to a cloud logged.
+const debugHTTP = "http"
+
 func freshProvider() provider {
 	return provider{
 		driver:          preset(pool.DriverOpenStack),
@@ -136,6 +139,8 @@ func providerOwnKeys() []field[provider] {
 			"Providers of one group share one limit, the strictest `rate` of them. "+
 				"Unless it is given, providers of the same address, project and region in clouds.yaml are a group. "+
 				"All peers should have all providers of a group."),
+		choice("debug", []string{debugHTTP}, func(p *provider) *value[string] { return &p.debug },
+			"`http` logs every call to the cloud and its answer, without what is secret, to be shown to its operators.").silent(),
 		seconds("boot-timeout", 1, func(p *provider) *value[time.Duration] { return &p.bootTimeout },
 			"How long a node may take from active until its host keys are read."),
 		seconds("launch-timeout", 1, func(p *provider) *value[time.Duration] { return &p.launchTimeout },

@@ -199,7 +199,7 @@ func (d *document) resolveImage(i *diskimage) pool.Image {
 func (p *provider) resolve(c *pool.Catalog) pool.Provider {
 	out := pool.Provider{
 		Name: p.name.v, Driver: p.driver.v, Cloud: p.cloud.v, Region: p.region.v,
-		Rate: p.rate.v, RateGroup: p.rateGroup.v, BootTimeout: p.bootTimeout.v, LaunchTimeout: p.launchTimeout.v,
+		Rate: p.rate.v, RateGroup: p.rateGroup.v, DebugHTTP: p.debug.v == debugHTTP, BootTimeout: p.bootTimeout.v, LaunchTimeout: p.launchTimeout.v,
 		MaxConcurrency: int(p.concurrency.v), Priority: int(p.priority.v), Weight: int(p.weight.v),
 		ImageNameFormat: p.imageNameFormat.v, ImageUploadTimeout: p.uploadTimeout.v,
 		PostUploadHook: p.postUploadHook.v, MaxUploads: int(p.maxUploads.v),

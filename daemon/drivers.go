@@ -34,7 +34,10 @@ type access struct {
 }
 
 // place is what an access is to; another needs another access.
-type place struct{ Cloud, Region, Group string }
+type place struct {
+	Cloud, Region, Group string
+	Trace                bool
+}
 
 // configuredDuties lists what this peer may do, by its roles and its
 // configuration.

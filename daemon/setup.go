@@ -121,7 +121,7 @@ func (d *Daemon) openClouds(s, before *setup) error {
 
 // reach opens the access to a provider's cloud, unless it had one to the same.
 func (d *Daemon) reach(p *pool.Provider, group *rateGroup, had *access) (*access, error) {
-	at := place{Cloud: p.Cloud, Region: p.Region, Group: group.name}
+	at := place{Cloud: p.Cloud, Region: p.Region, Group: group.name, Trace: p.DebugHTTP}
 	if had != nil && had.place == at {
 		again := *had
 		again.group = group
@@ -133,7 +133,7 @@ func (d *Daemon) reach(p *pool.Provider, group *rateGroup, had *access) (*access
 	})
 	driver, err := openstack.Open(openstack.Config{
 		Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
-		Gate: leasedGate{crashingGate(gate)}, Log: log,
+		Version: d.version, Trace: p.DebugHTTP, Gate: leasedGate{crashingGate(gate)}, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -165,6 +165,8 @@ type Provider struct {
 	// are or say; "" if something can. Gone says that it has been so for long.
 	Away string `json:"-"`
 	Gone bool   `json:"-"`
+	// DebugHTTP has the calls to the cloud logged. Peers need not agree on it.
+	DebugHTTP bool `json:"-"`
 }
 
 // The drivers.

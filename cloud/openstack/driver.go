@@ -40,6 +40,10 @@ type Config struct {
 	Cloud, Region string
 	// Installation is the id that marks what is ours.
 	Installation string
+	// Version is poold's, for the cloud's logs.
+	Version string
+	// Trace has every call logged, without secrets.
+	Trace bool
 	// Gate stands in front of every call.
 	Gate cloud.Gate
 	// Log may be nil for no log.
@@ -107,13 +111,22 @@ func Open(c Config) (*Driver, error) {
 	return d, nil
 }
 
+// agent names who calls, for the logs of a cloud.
+func (c *Config) agent() string {
+	return fmt.Sprintf("poold/%s (installation %s)", cmp.Or(c.Version, "devel"), c.Installation)
+}
+
 func newAccess(s *settings, c Config) (*access, error) {
 	base, err := newTransport(s)
 	if err != nil {
 		return nil, err
 	}
+	out := &transport{base: base, gate: c.Gate, agent: c.agent()}
+	if c.Trace {
+		out.trace = &trace{log: c.Log.Named("http")}
+	}
 	client := &http.Client{
-		Transport: &transport{base: base, gate: c.Gate},
+		Transport: out,
 		// A redirect would be a second call, which the gate has not seen.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -155,6 +168,8 @@ func newTransport(s *settings) (*http.Transport, error) {
 		MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout:     idleTimeout,
 		WriteBufferSize:     writeBufferLen,
+
+		MaxResponseHeaderBytes: maxHeaders,
 	}, nil
 }
 

@@ -228,7 +228,6 @@ func (a *access) build(ctx context.Context, s *session, r *request) (*http.Reque
 	for key, value := range r.header {
 		req.Header.Set(key, value)
 	}
-	req.Header.Set("User-Agent", "poold")
 	req.Header.Set("X-Auth-Token", s.token)
 	if r.microversion != "" {
 		req.Header.Set("OpenStack-API-Version", "compute "+r.microversion)
@@ -305,11 +304,16 @@ func nextLink(links []link) string {
 	return ""
 }
 
+// maxPages bounds the pages of a list. A cloud that links them in a circle would
+// be asked for ever.
+const maxPages = 10_000
+
 // pages calls r for one page after the other. One page is decoded by decode,
 // which returns the link to the next.
 func (d *Driver) pages(ctx context.Context, r request, decode func(body io.Reader) (href string, err error)) error {
-	for {
-		following, err := d.page(ctx, r, decode)
+	left := int64(maxAnswers)
+	for range maxPages {
+		following, err := d.page(ctx, r, &left, decode)
 		if err != nil || following == nil {
 			return err
 		}
@@ -319,16 +323,20 @@ func (d *Driver) pages(ctx context.Context, r request, decode func(body io.Reade
 		}
 		r.query = following
 	}
+	return r.fail(cloud.Unclassified, errors.New("the list does not end"))
 }
 
-// page makes one call of a list and returns the query of the next.
-func (d *Driver) page(ctx context.Context, r request, decode func(io.Reader) (string, error)) (url.Values, error) {
+// page makes one call of a list, reads what is left of it at most, and returns
+// the query of the next.
+func (d *Driver) page(ctx context.Context, r request, left *int64, decode func(io.Reader) (string, error)) (url.Values, error) {
 	resp, err := d.send(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer closeBody(resp.Body)
-	href, err := decode(resp.Body)
+	body := &boundedBody{ReadCloser: resp.Body, left: *left}
+	href, err := decode(body)
+	*left = body.left
 	if err != nil {
 		return nil, r.unread(err)
 	}

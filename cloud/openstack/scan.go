@@ -6,6 +6,9 @@ import (
 	"io"
 )
 
+// maxValue bounds one value, which is a server at most.
+const maxValue = 4 << 20
+
 // scanner cuts JSON into its values without reading them, which is most of the
 // work for values that are known. It finds their ends in whatever is JSON; that
 // it is, whoever reads a value finds out.
@@ -93,6 +96,9 @@ func (s *scanner) next() ([]byte, error) {
 			return nil, err
 		}
 		n, ended := in.pass(chunk)
+		if len(s.value)+n > maxValue {
+			return nil, errTooMuch
+		}
 		s.value = append(s.value, chunk[:n]...)
 		if _, err := s.in.Discard(n); err != nil {
 			return nil, err

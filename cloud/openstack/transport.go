@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -18,6 +19,17 @@ var errSlow = errors.New("no answer within api_timeout")
 
 // maxErrorBody bounds what is read of the body of an error.
 const maxErrorBody = 64 << 10
+
+// maxAnswers bounds what is read of any answer but the data of an image: more
+// than a list of 40,000 servers, and of all pages of a list together. No token and
+// no catalog needs maxAnswer.
+const maxAnswers = 128 << 20
+
+// maxHeaders bounds the headers of an answer.
+const maxHeaders = 256 << 10
+
+// errTooMuch ends the reading of an answer without end.
+var errTooMuch = errors.New("the answer is too large")
 
 // plan is what the transport must know of a request; it comes with the
 // request's context.
@@ -44,6 +56,10 @@ func withPlan(ctx context.Context, p plan) context.Context {
 type transport struct {
 	base http.RoundTripper
 	gate cloud.Gate
+	// agent is what every call says of whose it is.
+	agent string
+	// trace may be nil.
+	trace *trace
 }
 
 // RoundTrip makes a call. Its error is a *cloud.Error, which says whether the
@@ -65,8 +81,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	})
-	resp, err := t.base.RoundTrip(req.WithContext(traced))
+	out := req.Clone(traced)
+	out.Header.Set("User-Agent", t.agent)
+	n := t.trace.sent(out, p.call)
+	resp, err := t.base.RoundTrip(out)
 	if err != nil {
+		t.trace.lost(n, err)
 		lost := &cloud.Error{Kind: cloud.Transient, Err: cause(ctx, err)}
 		if p.changes && sent.Load() {
 			lost.Kind = cloud.Ambiguous
@@ -76,8 +96,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, lost
 	}
 	if resp.StatusCode < http.StatusMultipleChoices || p.choices && resp.StatusCode == http.StatusMultipleChoices {
+		t.trace.answered(n, resp, p.call, nil)
 		leave(cloud.Outcome{Status: resp.StatusCode})
-		resp.Body = &boundedBody{ReadCloser: resp.Body, cancel: cancel}
+		resp.Body = &boundedBody{ReadCloser: resp.Body, cancel: cancel, left: p.most()}
 		return resp, nil
 	}
 	// An error that cannot be read in full is still an error of that status.
@@ -85,6 +106,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	closeBody(resp.Body)
 	cancel()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	t.trace.answered(n, resp, p.call, body)
 	kind, after := classify(p, resp.StatusCode, resp.Header, body)
 	leave(cloud.Outcome{Status: resp.StatusCode, Kind: kind, RetryAfter: after})
 	return resp, nil
@@ -111,10 +133,33 @@ func closeBody(b io.Closer) {
 	}
 }
 
-// boundedBody ends the call's time-out when its body is done with.
+// most is how much of an answer is read.
+func (p *plan) most() int64 {
+	switch {
+	case p.timeout <= 0:
+		return math.MaxInt64 // data, of a size that is known
+	case p.call.Service == cloud.Identity:
+		return maxAnswer
+	}
+	return maxAnswers
+}
+
+// boundedBody ends the call's time-out when its body is done with, and a body
+// that has no end.
 type boundedBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc
+	left   int64
+}
+
+// Read reads what is left of what may be read.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 // Close ends the call.
