@@ -26,7 +26,7 @@ const (
 	// The servers of the demo's clouds have addresses in one 127.X.0.0/16 per
 	// cloud, X from firstNet up to lastNet: whichever are free.
 	firstNet, lastNet byte = 65, 250
-	demoPassword           = "demo"
+	demoPassword           = "demo-password"
 	ownerOnlyFile          = 0o600
 )
 

@@ -21,7 +21,7 @@ func (c *Cloud) Authenticate(now time.Time, cred Credentials) (string, time.Time
 		return "", time.Time{}, failf(statusUnauthorized, "The request you have made requires authentication.")
 	}
 	maps.DeleteFunc(c.tokens, func(_ string, expires time.Time) bool { return !expires.After(c.now) })
-	token := "sim-" + c.hexID(24)
+	token := "sim-tok-" + c.hexID(24)
 	c.tokens[token] = c.now.Add(c.cfg.TokenLife)
 	return token, c.tokens[token], nil
 }

@@ -93,8 +93,26 @@ func (s *Site) copy(name, as, more string) string {
 // environment the last ones win.
 func (s *Site) Run(poold string, env ...string) *proc.Process {
 	s.tb.Helper()
+	return s.RunWith(poold, nil, env...)
+}
+
+// Amend changes the configuration of the peer.
+func (s *Site) Amend(change func(text string) string) {
+	s.tb.Helper()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := os.WriteFile(s.config, []byte(change(string(text))), 0o600); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// RunWith is Run with more arguments.
+func (s *Site) RunWith(poold string, args []string, env ...string) *proc.Process {
+	s.tb.Helper()
 	s.runs++
-	cmd := exec.Command(poold, "-c", s.config) //nolint:noctx,gosec // proc ends it
+	cmd := exec.Command(poold, append([]string{"-c", s.config}, args...)...) //nolint:noctx,gosec // proc ends it
 	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.Clouds.CloudsFile, "NODEPOOL_DEMO_DIR="+s.dir)
 	cmd.Env = append(cmd.Env, env...)
 	return proc.Start(s.tb, s.dir, fmt.Sprintf("poold%s-%d", s.name, s.runs), cmd)
