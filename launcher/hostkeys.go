@@ -166,6 +166,12 @@ func (a attempt) hostKey(ctx context.Context, algorithms []string) (string, erro
 	}
 	defer hangUp(conn)
 	defer context.AfterFunc(ctx, func() { hangUp(conn) })()
+	return keyShown(conn, a.address, algorithms)
+}
+
+// keyShown is the host key that whoever is at the other end of a connection
+// presents.
+func keyShown(conn net.Conn, address string, algorithms []string) (string, error) {
 	var key string
 	config := &ssh.ClientConfig{
 		User: "poold", HostKeyAlgorithms: algorithms, Timeout: attemptTimeout,
@@ -174,7 +180,7 @@ func (a attempt) hostKey(ctx context.Context, algorithms []string) (string, erro
 			return errSeen
 		},
 	}
-	client, _, _, err := ssh.NewClientConn(conn, a.address, config)
+	client, _, _, err := ssh.NewClientConn(conn, address, config)
 	if err == nil {
 		return "", errors.Join(errors.New("the server took no notice of the refused key"), client.Close())
 	}
