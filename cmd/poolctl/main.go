@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,9 @@ func command(now func() time.Time) *cobra.Command {
 	return root
 }
 
+// release is the version of a package; the linker sets it.
+var release string //nolint:gochecknoglobals // the linker sets nothing else
+
 // versionOf says what the program was built from.
 func versionOf() *cobra.Command {
 	return &cobra.Command{
@@ -101,6 +105,7 @@ func versionOf() *cobra.Command {
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 				version = info.Main.Version
 			}
+			version = cmp.Or(release, version)
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "poolctl", version)
 			return err
 		},
