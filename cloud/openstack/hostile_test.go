@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -211,5 +213,64 @@ func TestTrace(t *testing.T) {
 		if strings.Contains(got, secret) {
 			t.Errorf("%s is told:\n%s", secret, got)
 		}
+	}
+}
+
+// An answer that never ends, a byte at a time, ends with api_timeout.
+func TestDribble(t *testing.T) {
+	d, _ := against(t, "    api_timeout: 1\n", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			say(w, " ")
+			if http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if err := list(t, d); cloud.KindOf(err) != cloud.Transient {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Wherever the catalog points, the password goes to auth_url alone.
+func TestCatalogElsewhereGetsNoPassword(t *testing.T) {
+	var met atomic.Bool
+	var leaked atomic.Value
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		met.Store(true)
+		all, err := httputil.DumpRequest(r, true)
+		if err != nil || strings.Contains(string(all), "hunter2") {
+			leaked.Store(string(all))
+		}
+		w.WriteHeader(http.StatusUnauthorized) // perhaps it tries the password then
+	}))
+	defer other.Close()
+	keystone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Subject-Token", "t")
+		w.WriteHeader(http.StatusCreated)
+		say(w, `{"token": {"issued_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-01T01:00:00Z", "project": {"id": "p"},
+			"catalog": [{"type": "compute", "endpoints": [{"interface": "public", "region": "R", "region_id": "R", "url": %q}]},
+				{"type": "identity", "endpoints": [{"interface": "public", "region": "R", "region_id": "R", "url": %q}]}]}}`,
+			other.URL+"/v2.1", other.URL+"/v3")
+	}))
+	defer keystone.Close()
+	writeClouds(t, fmt.Sprintf(`clouds:
+  sim:
+    region_name: R
+    auth: {auth_url: %s/v3, username: u, password: hunter2, user_domain_name: d, project_name: p, project_domain_name: d}
+`, keystone.URL))
+	d, err := Open(Config{Cloud: "sim", Installation: "inst1", Gate: openGate{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := list(t, d); cloud.KindOf(err) != cloud.Unauthorized {
+		t.Errorf("got %v", err)
+	}
+	if !met.Load() {
+		t.Error("the catalog was not believed: what was to be seen was not")
+	}
+	if l := leaked.Load(); l != nil {
+		t.Errorf("it got the password:\n%s", l)
 	}
 }
