@@ -306,7 +306,7 @@ func nextLink(links []link) string {
 
 // maxPages bounds the pages of a list. A cloud that links them in a circle would
 // be asked for ever.
-const maxPages = 10_000
+const maxPages = 1000
 
 // pages calls r for one page after the other. One page is decoded by decode,
 // which returns the link to the next.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,9 +84,7 @@ func TestSecretsStayInside(t *testing.T) {
 			t.Errorf("%q is not in the log: what was looked through is not all", want)
 		}
 	}
-	for name, text := range wrong(t, put, site) {
-		outputs[name] = text
-	}
+	maps.Copy(outputs, wrong(t, put, site))
 	for name, text := range outputs {
 		for _, secret := range secrets() {
 			if at := strings.Index(text, secret); at >= 0 {
