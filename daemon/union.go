@@ -215,6 +215,7 @@ func (d *Daemon) forgetOffers(ctx context.Context, records *store.Owned) error {
 		if err := sleep.For(ctx, offersLook); err != nil {
 			return err
 		}
+		// Not the records of the duty: by these it is seen whether its own loop turns.
 		for _, o := range d.union.stale(d.view.Load().Snapshot()) {
 			w := pool.Write{By: pool.Allocator, Offers: []pool.Change[pool.Offer]{pool.Remove(o)}}
 			if _, err := records.Apply(ctx, w); err != nil {
