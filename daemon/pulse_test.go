@@ -51,7 +51,7 @@ func TestStuckIsNotAlive(t *testing.T) {
 		t.Error("dead from the beginning")
 	}
 	loop = silent(stallTime)
-	if alive() || alive() {
+	if first, second := alive(), alive(); first || second {
 		t.Error("alive with a stuck loop")
 	}
 	if n := logged.FilterMessage("loops are stuck").Len(); n != 1 {

@@ -52,7 +52,7 @@ func TestAStalledDutyIsGivenUp(t *testing.T) {
 		close(stall)
 		stalled := time.Now()
 		pass(stallLimit + 2*stallLook + dutyPause)
-		if len(mine) != 1 || len(others) != 1 || others[0].Sub(stalled) < stallLimit-stallLook {
+		if len(mine) != 1 || len(others) != 1 || others[0].Sub(stalled) < stallLimit-nudgeAfter-stallLook {
 			t.Errorf("the duty that stalled at %v began at %v and then at %v", stalled, mine, others)
 		}
 		stopTwo()
