@@ -98,7 +98,7 @@ func (r *relay) run(name string) *proc.Process {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	cmd := exec.Command(poold(), "-c", file) //nolint:noctx,gosec // proc ends it
+	cmd := exec.Command(poold(), "-c", file)
 	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(r.dir, "clouds.yaml"))
 	return proc.Start(r.t, r.dir, name, cmd)
 }
