@@ -50,6 +50,10 @@ type Web struct {
 	ListenAddress string
 	// ImageURL is where clouds reach it to fetch images; empty is nowhere.
 	ImageURL string
+	// AuditLog is the file that keeps what humans did; empty keeps nothing.
+	AuditLog string
+	// EventAge is how long events are remembered.
+	EventAge time.Duration
 }
 
 // Uploads bounds what one peer uploads, to all providers together; zero values

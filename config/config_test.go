@@ -133,7 +133,7 @@ func TestDefaults(t *testing.T) {
 		}}},
 		Etcd:    config.Etcd{Prefix: "/poold/v1", LeaseTTL: 10 * time.Second},
 		Roles:   []pool.Role{pool.RoleAllocator, pool.RoleLauncher, pool.RoleBuilder},
-		Web:     config.Web{Port: 8005, ListenAddress: "0.0.0.0"},
+		Web:     config.Web{Port: 8005, ListenAddress: "0.0.0.0", EventAge: 24 * time.Hour},
 		Builder: config.BuilderDirs{LogDir: "/var/log/nodepool/builds", LogRetention: 7, MaxBuilds: 2},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(func(a, b config.Secret) bool { return a.Reveal() == b.Reveal() })); diff != "" {
@@ -239,7 +239,7 @@ etcd:
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v %v %s", c.Web, c.Etcd.LeaseTTL, c.Etcd.Prefix)
-	if want := "{Port:1 ListenAddress:own ImageURL:} 5s /merged"; got != want {
+	if want := "{Port:1 ListenAddress:own ImageURL: AuditLog: EventAge:24h0m0s} 5s /merged"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -41,6 +41,8 @@ type tlsFiles struct {
 type web struct {
 	port              value[int64]
 	address, imageURL value[string]
+	auditLog          value[string]
+	eventAge          value[time.Duration]
 }
 
 type tenant struct {
@@ -115,7 +117,7 @@ func freshEtcd() etcd {
 }
 
 func freshWeb() web {
-	return web{port: preset(int64(8005)), address: preset("0.0.0.0")}
+	return web{port: preset(int64(8005)), address: preset("0.0.0.0"), eventAge: preset(24 * time.Hour)}
 }
 
 func documentKeys() table[document] {
@@ -217,6 +219,11 @@ func webKeys() table[web] {
 				"The TCP port; `0` picks a free one."),
 			text("listen_address", func(w *web) *value[string] { return &w.address },
 				"The address to listen on."),
+			text("audit-log", func(w *web) *value[string] { return &w.auditLog },
+				"A file to which this peer appends what humans did, with who and why, and which nodes each request was given: "+
+					"an event in JSON a line. It is never shortened; none is written unless this is given."),
+			duration("event-age", time.Minute, 30*24*time.Hour, func(w *web) *value[time.Duration] { return &w.eventAge },
+				"How long this peer remembers events, of which it has the last 20,000 at most; between `1m` and `720h`."),
 			text("image-url", func(w *web) *value[string] { return &w.imageURL },
 				"Where clouds reach this web server, such as `http://builder.example.org:8005`, to fetch images from it (`image-upload-method: web-download`). "+
 					"An image is served while a cloud is to fetch it, under a path that cannot be guessed; none is unless this is given."),

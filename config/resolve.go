@@ -17,7 +17,10 @@ func resolve(d *document) *Config {
 		Catalog: pool.Catalog{MaxHoldAge: d.maxHoldAge.v},
 		Etcd:    d.etcd.resolve(),
 		Name:    d.name.v,
-		Web:     Web{Port: int(d.web.port.v), ListenAddress: d.web.address.v, ImageURL: d.web.imageURL.v},
+		Web: Web{
+			Port: int(d.web.port.v), ListenAddress: d.web.address.v, ImageURL: d.web.imageURL.v,
+			AuditLog: d.web.auditLog.v, EventAge: d.web.eventAge.v,
+		},
 		Builder: BuilderDirs{
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,
 			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v), MaxBuilds: int(d.maxBuilds.v),

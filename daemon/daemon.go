@@ -228,9 +228,12 @@ func (d *Daemon) etcdAway(ctx context.Context, err error) bool {
 
 // serve runs everything until ctx ends or something cannot go on.
 func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
+	pages, err := d.pages()
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	view := d.view.Load()
-	pages := d.pages()
 	d.open.Store(pages)
 	g.Go(func() error { return pages.Run(ctx) })
 	g.Go(func() error { return view.Run(ctx) })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"poold/allocator"
+	"poold/event"
 	"poold/pool"
 	"poold/web"
 )
@@ -23,14 +24,24 @@ const (
 )
 
 // pages is what the web port serves, with its metrics among the others.
-func (d *Daemon) pages() *web.Server {
+func (d *Daemon) pages() (*web.Server, error) {
 	view := d.view.Load()
+	var keep func([]event.Event)
+	if d.cfg.Web.AuditLog != "" {
+		log, err := openAudit(d.cfg.Web.AuditLog, time.Now(), d.log)
+		if err != nil {
+			return nil, err
+		}
+		keep = log.keep // the file is open for as long as the process lives
+	}
 	pages := web.New(web.Config{
 		Snapshot: view.Snapshot,
 		Changed:  view.Subscribe,
 		Catalog:  d.united,
 		Ready:    d.ready,
 		Image:    d.imageFiles(),
+		EventAge: d.cfg.Web.EventAge,
+		Keep:     keep,
 		Breakers: allocator.Breakers,
 		Etcd:     func() (time.Time, time.Duration) { return view.LastContact(), d.pace.latency() },
 		BuildLog: d.buildLog,
@@ -38,7 +49,7 @@ func (d *Daemon) pages() *web.Server {
 		Log:      d.log.Named("web"),
 	})
 	d.registry.duty("pages").MustRegister(pages.Collector())
-	return pages
+	return pages, nil
 }
 
 // buildLog returns the end of the log of a build that this peer made.

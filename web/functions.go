@@ -26,6 +26,8 @@ func functions() template.FuncMap {
 		"label":    model.LabelPath,
 		"peer":     model.PeerPath,
 		"wants":    model.Wants,
+		"about":    eventPath,
+		"seconds":  func(s float64) string { return span(time.Duration(s * float64(time.Second))) },
 		"short":    short,
 		"plural":   plural,
 		"level":    level,

@@ -4,17 +4,35 @@ import (
 	"poold/pool"
 )
 
-// lists maps each kind to the function that lists it. An empty list is [],
-// never null.
-func (s *Server) lists() map[string]func(*pool.Snapshot) any {
-	return map[string]func(*pool.Snapshot) any{
-		"nodes":     func(n *pool.Snapshot) any { return nodes(n) },
-		"requests":  func(n *pool.Snapshot) any { return requests(n) },
-		"images":    func(n *pool.Snapshot) any { return append([]*pool.Build{}, n.Builds...) },
-		"uploads":   func(n *pool.Snapshot) any { return append([]*pool.Upload{}, n.Uploads...) },
-		"providers": func(n *pool.Snapshot) any { return providers(n, s.Catalog()) },
-		"labels":    func(n *pool.Snapshot) any { return labels(n, s.Catalog()) },
-		"peers":     func(n *pool.Snapshot) any { return append([]*pool.Member{}, n.Members...) },
+// lists are what can be listed, with the fields that can be chosen by.
+func (s *Server) lists() []listing {
+	return []listing{
+		listOf("nodes", nodes, map[string]func(*pool.Node) string{
+			"state": func(n *pool.Node) string { return string(n.State) }, "provider": func(n *pool.Node) string { return n.Provider },
+			"pool": func(n *pool.Node) string { return n.Pool }, "label": func(n *pool.Node) string { return n.Label },
+			"image": func(n *pool.Node) string { return n.Image }, "id": func(n *pool.Node) string { return string(n.ID) },
+		}),
+		listOf("requests", requests, map[string]func(request) string{
+			"state": func(r request) string { return string(r.State) }, "client": func(r request) string { return r.Client },
+			"tenant": func(r request) string { return r.Tenant }, "id": func(r request) string { return r.ID },
+		}),
+		listOf("images", func(n *pool.Snapshot) []*pool.Build { return n.Builds }, map[string]func(*pool.Build) string{
+			"state": func(b *pool.Build) string { return string(b.State) }, "image": func(b *pool.Build) string { return b.Image },
+		}),
+		listOf("uploads", func(n *pool.Snapshot) []*pool.Upload { return n.Uploads }, map[string]func(*pool.Upload) string{
+			"state": func(u *pool.Upload) string { return string(u.State) }, "image": func(u *pool.Upload) string { return u.Image },
+			"provider": func(u *pool.Upload) string { return u.Provider },
+		}),
+		listOf("providers", func(n *pool.Snapshot) []provider { return providers(n, s.Catalog()) }, map[string]func(provider) string{
+			"name": func(p provider) string { return p.Name },
+		}),
+		listOf("labels", func(n *pool.Snapshot) []label { return labels(n, s.Catalog()) }, map[string]func(label) string{
+			"name": func(l label) string { return l.Name },
+		}),
+		listOf("peers", func(n *pool.Snapshot) []*pool.Member { return n.Members }, map[string]func(*pool.Member) string{
+			"name": func(m *pool.Member) string { return m.Name },
+		}),
+		s.eventList(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -62,6 +63,12 @@ func (l *live) tell() {
 // follow sends a reader a word after each change, until it goes or is too slow
 // to take it.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
+	s.stream(w, r, func() string { return "data: changed\n\n" })
+}
+
+// stream sends a reader what there is to say after each change, until it goes or
+// is too slow to take it.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, say func() string) {
 	wake, ok := s.live.join()
 	if !ok {
 		w.Header().Set("Retry-After", "60")
@@ -83,25 +90,29 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	}
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
-	rest := time.NewTimer(liveEvery)
-	defer rest.Stop()
 	for {
-		message := "data: changed\n\n"
+		message := ": still here\n\n"
 		select {
 		case <-r.Context().Done():
 			return
 		case <-beat.C:
-			message = ": still here\n\n"
 		case <-wake:
+			message = say()
 		}
-		if !send(message) {
+		if !send(message) || sleep(r.Context(), liveEvery) {
 			return
 		}
-		rest.Reset(liveEvery)
-		select {
-		case <-r.Context().Done():
-			return
-		case <-rest.C:
-		}
+	}
+}
+
+// sleep waits, and tells whether ctx ended before.
+func sleep(ctx context.Context, d time.Duration) (ended bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return true
+	case <-timer.C:
+		return false
 	}
 }

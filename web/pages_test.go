@@ -17,7 +17,7 @@ import (
 
 // crowd is a site with so many nodes, with hostile names.
 func crowd(nodes int) (*pool.Snapshot, *pool.Catalog) {
-	s := &pool.Snapshot{Members: []*pool.Member{{Name: "one", Owns: []string{"allocator"}, Roles: []pool.Role{pool.RoleAllocator}}}}
+	s := &pool.Snapshot{Revision: 7, Members: []*pool.Member{{Name: "one", Owns: []string{"allocator"}, Roles: []pool.Role{pool.RoleAllocator}}}}
 	c := &pool.Catalog{Images: []pool.Image{{Name: hostile}}}
 	begin := time.Now().Add(-time.Hour)
 	for i := range 100 {

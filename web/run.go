@@ -21,6 +21,7 @@ func (s *Server) Run(ctx context.Context) error {
 		changed, cancel = s.Changed()
 		defer cancel()
 	}
+	s.note(time.Now())
 	s.look(time.Now())
 	for {
 		select {
@@ -30,6 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-tick.C:
 			s.look(time.Now()) // time alone changes what is wrong
 		}
+		s.note(time.Now())
 		s.live.tell()
 	}
 }

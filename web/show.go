@@ -24,6 +24,7 @@ func pageTable() []shownPage {
 		{"/labels/{name}", "label", "labels", labelPage},
 		{"/peers", "peers", "peers", emptyPage("Peers")},
 		{"/peers/{name}", "peer", "peers", peerPage},
+		{"/events", "events", "events", eventsPage},
 	}
 }
 

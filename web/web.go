@@ -7,7 +7,8 @@
 //	/readyz             200 when it can do its work, else 503 and what is wrong
 //	/metrics            Prometheus
 //	/api/v1/KIND        {"items":[...]} for nodes, requests, images, uploads,
-//	                    providers, labels and peers
+//	                    providers, labels, peers and events; openapi.json beside
+//	                    them describes all, watch streams events as they happen
 //	/image-files/NAME   an image, while a cloud is to fetch it by that name
 //	/node-list ...      nodepool's own paths, for what was written for them
 //
@@ -20,6 +21,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -30,6 +32,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"poold/event"
 	"poold/pool"
 )
 
@@ -56,6 +59,11 @@ type Config struct {
 	// Changed returns a channel that receives after every change of the records,
 	// and a function that ends that; it may be nil.
 	Changed func() (changed <-chan struct{}, cancel func())
+	// EventAge is how long events are remembered; 0 is a day. Keep gets those that
+	// are to be kept for longer, the first time those that the records tell of the
+	// past; it may be nil.
+	EventAge time.Duration
+	Keep     func([]event.Event)
 	// Breakers finds the launches that are stopped; it may be nil.
 	Breakers func(nodes []*pool.Node, now time.Time) []pool.Breaker
 	// Etcd tells when etcd last answered, and how long it takes to; it may be
@@ -78,11 +86,18 @@ type Server struct {
 	site    sites
 	history history
 	live    live
+	events  *event.Log
+	// noted are the records as they were when events were last looked for; only
+	// Run uses it.
+	noted *pool.Snapshot
 }
 
 // New returns a server of cfg.
 func New(cfg Config) *Server {
-	s := &Server{Config: cfg, mux: http.NewServeMux(), pages: newPages()}
+	s := &Server{
+		Config: cfg, mux: http.NewServeMux(), pages: newPages(),
+		events: event.NewLog(mostEvents, cmp.Or(cfg.EventAge, defaultEventAge)),
+	}
 	s.routes()
 	return s
 }
@@ -96,16 +111,11 @@ func (s *Server) routes() {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{}))
-	for kind, list := range s.lists() {
-		mux.HandleFunc("GET /api/v1/"+kind, func(w http.ResponseWriter, _ *http.Request) {
-			snapshot := s.Snapshot()
-			if snapshot == nil {
-				s.reply(w, http.StatusServiceUnavailable, problem{errUnread})
-				return
-			}
-			s.reply(w, http.StatusOK, map[string]any{"items": list(snapshot)})
-		})
+	for _, l := range s.lists() {
+		mux.HandleFunc("GET /api/v1/"+l.kind, s.list(l))
 	}
+	mux.HandleFunc("GET /api/v1/watch", s.watch)
+	mux.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, s.openAPI()) })
 	for path, list := range s.oldLists() {
 		mux.HandleFunc("GET "+path, s.old(list))
 	}

@@ -29,7 +29,7 @@ func guarded() []string { return []string{httpPkg} }
 func table() []row {
 	return []row{
 		{"cmd/poold", []string{"daemon"}, []string{cobra, zap}},
-		{"cmd/poolctl", []string{"client", "config", "pool", "store", "store/kv/etcdkv"}, []string{cobra, yaml, zap}},
+		{"cmd/poolctl", []string{"client", "config", "event", "pool", "store", "store/kv/etcdkv"}, []string{cobra, yaml, zap}},
 
 		{"daemon", []string{"*"}, []string{
 			"github.com/coreos/go-systemd/v22", "go.etcd.io/etcd/server/v3/embed",
@@ -44,8 +44,9 @@ func table() []row {
 		{"builder/export", []string{"cloud", "internal/digest", "internal/sleep", "pool"}, []string{xsync}},
 		{"builder/fetch", []string{"internal/digest"}, []string{httpPkg}},
 		{"uploader", []string{"cloud", "internal/sleep", "pool"}, []string{prometheus, xrate, xsync, zap}},
-		{"web", []string{"pool", "web/model"}, []string{httpPkg, prometheus, "github.com/prometheus/client_model", zap}},
+		{"web", []string{"event", "pool", "web/model"}, []string{httpPkg, prometheus, "github.com/prometheus/client_model", zap}},
 		{"web/model", []string{"pool"}, nil},
+		{"event", []string{"pool"}, nil},
 
 		{"cloud", []string{"pool"}, nil},
 		{"cloud/cloudtest", []string{"cloud", "pool"}, []string{"github.com/google/go-cmp"}},

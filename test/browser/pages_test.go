@@ -45,7 +45,7 @@ func paths(node, request string) map[string]string {
 		"overview": "/", "nodes": "/nodes", "node": "/nodes/" + node, "requests": "/requests",
 		"request": "/requests/browser/" + request, "images": "/images", "image": "/images/ubuntu-noble",
 		"providers": "/providers", "provider": "/providers/demo-north", "labels": "/labels", "label": "/labels/ubuntu-noble",
-		"peers": "/peers", "peer": "/peers/demo",
+		"peers": "/peers", "peer": "/peers/demo", "events": "/events",
 	}
 }
 

@@ -1,0 +1,158 @@
+package event
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"poold/pool"
+)
+
+func begin() time.Time { return time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC) }
+
+func at(minutes int) time.Time { return begin().Add(time.Duration(minutes) * time.Minute) }
+
+// said is what events say, each in a line.
+func said(events []Event) []string {
+	var lines []string
+	for _, e := range events {
+		lines = append(lines, fmt.Sprintf("%s %s %s: %s -> %s by %s (%s) after %.0f", e.At.Format("15:04"), e.Kind, e.Name, e.From, e.To, e.By, e.Reason, e.Seconds))
+	}
+	return lines
+}
+
+func TestEveryMoveOfANode(t *testing.T) {
+	first := (&pool.Node{ID: "a", Provider: "p", Created: at(0)}).Moved(pool.NodePending, pool.Allocator, "wanted", at(0))
+	last := first.Moved(pool.NodeBuilding, pool.Launcher, "batch", at(1)).Moved(pool.NodeReady, pool.Launcher, "", at(3))
+	other := &pool.Node{ID: "b", Provider: "p"}
+	gone := &pool.Node{ID: "c", Provider: "p"}
+	got := said(Between(
+		&pool.Snapshot{Nodes: []*pool.Node{first, other, gone}}, &pool.Snapshot{Nodes: []*pool.Node{last, other}}, at(9)))
+	want := []string{
+		"03:01 node a: pending -> building by launcher (batch) after 60",
+		"03:03 node a: building -> ready by launcher () after 120",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if all := Of(&pool.Snapshot{Nodes: []*pool.Node{last}}, at(9)); len(all) != 3 || all[0].To != "pending" {
+		t.Errorf("the records tell %v", said(all))
+	}
+}
+
+// A log that is kept tells which server served a request, long after both are
+// gone.
+func TestWhichServerServedARequest(t *testing.T) {
+	node := &pool.Node{ID: "a", Provider: "p", InstanceID: "server-1", Image: "i", Build: "b"}
+	waits := &pool.Allocation{Client: "ci", ID: "7", State: pool.AllocationWaiting, Created: at(0), Since: at(0)}
+	given := *waits
+	given.State, given.Since = pool.AllocationFulfilled, at(2)
+	given.Nodes = []pool.AllocatedNode{{ID: "a", Provider: "p", Label: "l", Image: "i"}}
+	got := Between(
+		&pool.Snapshot{Nodes: []*pool.Node{node}, Allocations: []*pool.Allocation{waits}},
+		&pool.Snapshot{Nodes: []*pool.Node{node}, Allocations: []*pool.Allocation{&given}}, at(9))
+	want := []Event{{
+		At: at(2), Kind: Request, Name: "ci/7", From: "waiting", To: "fulfilled", By: "allocator", Seconds: 120,
+		Served: []Served{{Node: "a", Label: "l", Provider: "p", Instance: "server-1", Image: "i", Build: "b"}},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if !got[0].Kept() {
+		t.Error("it is not kept")
+	}
+}
+
+func TestWhatHumansDo(t *testing.T) {
+	asked := &pool.Command{ID: "1", Verb: pool.VerbHold, Node: "a", By: "ann@desk", Reason: "look", At: at(1)}
+	done := *asked
+	done.Done = true
+	refused := pool.Command{ID: "2", Verb: pool.VerbBuild, Target: "i", By: "bob", At: at(2), Done: true, Error: "no such image"}
+	explain := &pool.Command{ID: "3", Verb: pool.VerbExplain, Target: "ci/1"}
+	got := Between(
+		&pool.Snapshot{Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}}},
+		&pool.Snapshot{
+			Commands: []*pool.Command{&done, &refused, explain}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
+			Freeze: &pool.Freeze{By: "ann", Reason: "fire", At: at(4)},
+		}, at(9))
+	lines := said(got)
+	for _, line := range []string{
+		"03:02 command image-build i:  -> asked by bob () after 0",
+		"03:03 drain one:  -> drained by ann () after 0",
+		"03:04 freeze launching:  -> frozen by ann (fire) after 0",
+		"03:09 command node-hold a: asked -> done by ann@desk (look) after 0",
+		"03:09 command image-build i: asked -> refused by bob (no such image) after 0",
+		"03:09 pause i: paused -> unpaused by  () after 0",
+	} {
+		if !slices.Contains(lines, line) {
+			t.Errorf("nobody says %q", line)
+		}
+	}
+	if len(lines) != 6 {
+		t.Errorf("got %q", lines)
+	}
+	for i := range got {
+		if !got[i].Human() {
+			t.Errorf("no human did %q", lines[i])
+		}
+	}
+}
+
+// Timelines that forget their beginning tell each move once all the same.
+func TestUploads(t *testing.T) {
+	up := &pool.Upload{Image: "i", Build: "b", Provider: "p"}
+	var got []string
+	before := &pool.Snapshot{}
+	for i := range 60 {
+		up = up.Moved(pool.UploadUploading, at(i))
+		after := &pool.Snapshot{Uploads: []*pool.Upload{up}}
+		got = append(got, said(Between(before, after, at(99)))...)
+		before = after
+	}
+	if len(got) != 60 {
+		t.Errorf("%d events of 60 moves", len(got))
+	}
+}
+
+func TestRequestsAndPeers(t *testing.T) {
+	r, m := &pool.Request{Client: "ci", ID: "1", Labels: []string{"l"}}, &pool.Member{Name: "one", Started: at(1)}
+	s := &pool.Snapshot{Requests: []*pool.Request{r}, Members: []*pool.Member{m}}
+	got := append(said(Between(&pool.Snapshot{}, s, at(5))), said(Between(s, &pool.Snapshot{}, at(6)))...)
+	want := []string{
+		"03:01 peer one:  -> joined by  () after 0", "03:05 request ci/1:  -> requested by ci () after 0",
+		"03:06 request ci/1:  -> gone by ci () after 0", "03:06 peer one: joined -> left by  () after 0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLog(t *testing.T) {
+	l := NewLog(5, time.Hour)
+	for i := range 8 {
+		l.Add(at(i), []Event{{At: at(i), Kind: Node, Name: fmt.Sprint(i)}})
+	}
+	found, next, missed := l.After(0, Filter{}, 2)
+	if len(found) != 2 || found[0].Name != "3" || next != 5 || !missed {
+		t.Errorf("got %v, %d, %v", said(found), next, missed)
+	}
+	if found, next, missed = l.After(next, Filter{Name: "7"}, 2); len(found) != 1 || next != 8 || missed {
+		t.Errorf("got %v, %d, %v", said(found), next, missed)
+	}
+	if found, next, _ = l.After(next, Filter{}, 2); len(found) != 0 || next != 8 {
+		t.Errorf("got %v, %d", said(found), next)
+	}
+	if found, _, _ = l.After(99, Filter{}, 9); len(found) != 5 {
+		t.Errorf("after a restart: %v", said(found))
+	}
+	if found, all := l.Newest(Filter{Kind: Node}, 1, 2); all != 5 || len(found) != 2 || found[0].Name != "6" {
+		t.Errorf("got %v of %d", said(found), all)
+	}
+	l.Add(at(66), nil)
+	if found, _, _ = l.After(0, Filter{}, 9); len(found) != 2 {
+		t.Errorf("after an hour: %v", said(found))
+	}
+}

@@ -1,0 +1,71 @@
+package event
+
+import (
+	"cmp"
+	"strings"
+
+	"poold/pool"
+)
+
+// command tells of what somebody asked for, and then of what came of it.
+func (d *differ) command(before, after *pool.Command) {
+	if after == nil || after.Verb == pool.VerbExplain || before != nil && before.Done == after.Done {
+		return
+	}
+	e := Event{
+		At: after.At, Kind: Command, Name: string(after.Verb), To: "asked", By: after.By, Reason: after.Reason, Provider: after.Provider,
+	}
+	if target := cmp.Or(after.Target, string(after.Node)); target != "" {
+		e.Name += " " + target
+	}
+	if len(after.Leaks) > 0 {
+		e.Name += " " + strings.Join(after.Leaks, " ")
+	}
+	if before == nil {
+		d.add(e)
+	}
+	if after.Done {
+		e.At, e.From, e.To = d.now, "asked", "done"
+		if after.Error != "" {
+			e.To, e.Reason = "refused", after.Error
+		}
+		d.add(e)
+	}
+}
+
+func (d *differ) member(before, after *pool.Member) {
+	switch {
+	case before == nil:
+		d.add(Event{At: after.Started, Kind: Peer, Name: after.Name, To: "joined", Reason: after.Version})
+	case after == nil:
+		d.add(Event{At: d.now, Kind: Peer, Name: before.Name, From: "joined", To: "left"})
+	}
+}
+
+func (d *differ) pause(before, after *pool.Pause) {
+	switch {
+	case before == nil:
+		d.add(Event{At: after.At, Kind: Pause, Name: after.Image, Image: after.Image, To: "paused", By: after.By, Reason: after.Reason})
+	case after == nil:
+		d.add(Event{At: d.now, Kind: Pause, Name: before.Image, Image: before.Image, From: "paused", To: "unpaused"})
+	}
+}
+
+func (d *differ) drain(before, after *pool.Drain) {
+	switch {
+	case before == nil:
+		d.add(Event{At: after.At, Kind: Drain, Name: after.Peer, To: "drained", By: after.By, Reason: after.Reason})
+	case after == nil:
+		d.add(Event{At: d.now, Kind: Drain, Name: before.Peer, From: "drained", To: "undrained"})
+	}
+}
+
+func (d *differ) freeze() {
+	before, after := d.before.Freeze, d.after.Freeze
+	switch {
+	case before == nil && after != nil:
+		d.add(Event{At: after.At, Kind: Freeze, Name: "launching", To: "frozen", By: after.By, Reason: after.Reason})
+	case before != nil && after == nil:
+		d.add(Event{At: d.now, Kind: Freeze, Name: "launching", From: "frozen", To: "unfrozen"})
+	}
+}
