@@ -1,16 +1,13 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"poold/allocator"
 	"poold/event"
-	"poold/pool"
 	"poold/web"
 )
 
@@ -19,8 +16,6 @@ const (
 	// mostHeader how large the head of a request may be.
 	idleTime   = 2 * time.Minute
 	mostHeader = 64 << 10
-	// logTail is how much of the end of a build's log a page shows.
-	logTail = 16 << 10
 )
 
 // pages is what the web port serves, with its metrics among the others.
@@ -44,33 +39,11 @@ func (d *Daemon) pages() (*web.Server, error) {
 		Keep:     keep,
 		Breakers: allocator.Breakers,
 		Etcd:     func() (time.Time, time.Duration) { return view.LastContact(), d.pace.latency() },
-		BuildLog: d.buildLog,
 		Gatherer: d.registry,
 		Log:      d.log.Named("web"),
 	})
 	d.registry.duty("pages").MustRegister(pages.Collector())
 	return pages, nil
-}
-
-// buildLog returns the end of the log of a build that this peer made.
-func (d *Daemon) buildLog(b *pool.Build) (string, error) {
-	if b.Builder != d.name || b.Log == "" {
-		return "", errors.New("the log is not here")
-	}
-	file, err := os.Open(b.Log)
-	if err != nil {
-		return "", fmt.Errorf("read the log of a build: %w", err)
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return "", fmt.Errorf("read the log of a build: %w", err)
-	}
-	tail, err := io.ReadAll(io.NewSectionReader(file, max(0, info.Size()-logTail), logTail))
-	if err != nil {
-		return "", fmt.Errorf("read the log of a build: %w", err)
-	}
-	return string(tail), nil
 }
 
 // front serves the pages, and before etcd was reached that it was not.

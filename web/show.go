@@ -167,11 +167,9 @@ type imageData struct {
 	Name    string
 	Builds  []*pool.Build
 	Uploads []*pool.Upload
-	// Log is the end of the log of the newest build, if this peer has it.
-	Log string
 }
 
-func imagePage(s *Server, site *model.Site, r *http.Request) (string, any, bool) {
+func imagePage(_ *Server, site *model.Site, r *http.Request) (string, any, bool) {
 	d := imageData{Name: r.PathValue("name")}
 	for i := range site.Images.Rows {
 		if site.Images.Rows[i].Name == d.Name {
@@ -185,9 +183,6 @@ func imagePage(s *Server, site *model.Site, r *http.Request) (string, any, bool)
 		}
 	}
 	slices.SortStableFunc(d.Uploads, func(a, b *pool.Upload) int { return b.Created.Compare(a.Created) })
-	if s.BuildLog != nil && len(d.Builds) > 0 {
-		d.Log, _ = s.BuildLog(d.Builds[0]) // what is not here is not shown
-	}
 	return "Image " + d.Name, d, d.Image != nil || len(d.Builds) > 0
 }
 

@@ -68,10 +68,7 @@ type Config struct {
 	Breakers func(nodes []*pool.Node, now time.Time) []pool.Breaker
 	// Etcd tells when etcd last answered, and how long it takes to; it may be
 	// nil.
-	Etcd func() (contact time.Time, latency time.Duration)
-	// BuildLog returns the end of the log of a build that is on this peer; it
-	// may be nil.
-	BuildLog func(b *pool.Build) (string, error)
+	Etcd     func() (contact time.Time, latency time.Duration)
 	Gatherer prometheus.Gatherer
 	Log      *zap.Logger
 }
