@@ -130,6 +130,7 @@ func (r *fileReload) run(ctx context.Context) error {
 		case <-timer.C:
 			r.look()
 			r.letLeave()
+			r.letIn()
 		}
 	}
 }
@@ -291,6 +292,27 @@ func (r *fileReload) letLeave() {
 	}
 	r.enforce(next)
 	r.log.Info("providers that left the configuration and have nodes yet", zap.String("providers", names(leaving)))
+}
+
+// letIn opens the access to providers that could not be opened so far: their
+// clouds.yaml may have been half written when the peer began.
+func (r *fileReload) letIn() {
+	before := r.setup()
+	missing := before.closed()
+	if r.read == nil || len(missing) == 0 {
+		return
+	}
+	// What is in force is read by others, and this adds to it.
+	cfg, _, err := config.Parse(r.taken)
+	if err != nil {
+		return // it was taken, so that cannot be
+	}
+	next, err := r.arrange(cfg, before.leaving, before)
+	if slices.Equal(next.closed(), missing) {
+		return
+	}
+	r.enforce(next)
+	r.log.Info("providers opened that could not be before; left out are now", zap.Strings("providers", next.closed()), zap.Error(err))
 }
 
 // fail notes that the files are not taken over, and says why once.

@@ -21,6 +21,7 @@ import (
 	"poold/cloud/sim"
 	"poold/config"
 	"poold/pool"
+	"poold/store"
 	"poold/store/kv/memkv"
 )
 
@@ -292,6 +293,53 @@ providers:
         auto-floating-ip: false
         labels: [{name: southern, cloud-image: noble, flavor-name: small}]
 `
+
+// A provider that could not be opened is, as soon as clouds.yaml has its cloud.
+func TestLeftOutProvidersAreLetIn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clouds.yaml")
+	t.Setenv("OS_CLIENT_CONFIG_FILE", path)
+	const north = "north: {auth: {auth_url: 'http://127.0.0.1:1/v3', user_id: u, password: p}}"
+	clouds := func(entries string) {
+		if err := os.WriteFile(path, []byte("clouds: {"+entries+"}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clouds(north + ", south: {")
+	f := follow(t, `labels: [{name: one}]
+providers:
+  - {name: n, cloud: north, cloud-images: [{name: i}], pools: [{name: m, labels: [{name: one, cloud-image: i, flavor-name: f}]}]}
+  - {name: s, cloud: south, cloud-images: [{name: i}], pools: [{name: m, labels: [{name: one, cloud-image: i, flavor-name: f}]}]}
+`, "")
+	f.view.Store(store.New(memkv.New(time.Now()), "", zap.NewNop()).View())
+	began, err := f.arrange(f.setup().cfg, nil, f.setup())
+	if err == nil {
+		t.Fatal("a broken clouds.yaml opens everything")
+	}
+	f.enforce(began)
+	for _, step := range []struct {
+		entries string
+		want    []string
+	}{
+		{"", []string{"n", "s"}},
+		{north, []string{"s"}},
+		{north + ", " + strings.Replace(north, "north", "south", 1), nil},
+	} {
+		if step.entries != "" {
+			clouds(step.entries)
+		}
+		before := f.setup().clouds["n"]
+		f.letIn()
+		if got := f.setup().closed(); !slices.Equal(got, step.want) {
+			t.Errorf("with clouds %q left out are %v, want %v", step.entries, got, step.want)
+		}
+		if after := f.setup().clouds["n"]; before != nil && after.driver != before.driver {
+			t.Error("the other provider was opened anew")
+		}
+	}
+	if n := f.logs.FilterMessageSnippet("providers opened").Len(); n != 2 {
+		t.Errorf("said %d times, want 2", n)
+	}
+}
 
 // withoutSouth is what is left when the second provider leaves.
 func withoutSouth() string {

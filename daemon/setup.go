@@ -47,6 +47,17 @@ func (s *setup) providers() []*pool.Provider {
 	return all
 }
 
+// closed names the providers whose clouds could not be opened.
+func (s *setup) closed() []string {
+	var names []string
+	for _, p := range s.providers() {
+		if !p.Static() && s.clouds[p.Name] == nil {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // newest is the setup that is in force, and tells when there is a newer one.
 type newest struct {
 	mu sync.Mutex // guards what follows
