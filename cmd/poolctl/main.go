@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poold/internal/manual"
 	"poold/pool"
 )
 
@@ -84,7 +85,7 @@ func command(now func() time.Time) *cobra.Command {
 	list, remove := nodeList(&e), nodeDelete(&e)
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
 	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
-		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf())
+		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf(), manual.Command())
 	root.AddCommand(nodepool(&e)...)
 	if err := oldFlags(&e, list, remove); err != nil {
 		panic(err) // a flag that is not there

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"poold/daemon"
+	"poold/internal/manual"
 )
 
 func main() {
@@ -60,7 +61,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVarP(&f.config, "config", "c", "", "the nodepool.yaml")
 	root.PersistentFlags().StringVarP(&f.secure, "secure", "s", "", "the file with its secrets")
 	root.PersistentFlags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
-	root.AddCommand(check(&f), dev(&f))
+	root.AddCommand(check(&f), dev(&f), manual.Command())
 	return root
 }
 
