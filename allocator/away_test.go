@@ -53,6 +53,45 @@ func TestAwayProvider(t *testing.T) {
 	}
 }
 
+// What is ready where launching is paused is given out, and what boots there is
+// counted on; nothing is asked for there, and others serve what they can.
+func TestPausedProvider(t *testing.T) {
+	w := newWorld(t, aProvider("east", nil), aProvider("west", func(p *pool.Provider) {
+		p.Pools[0].Priority = 200
+		p.Pools[0].Labels = p.Pools[0].Labels[:1] // small
+	}))
+	w.have(1, "big", "east")
+	w.request("boots", "small")
+	w.quietly()
+	for _, n := range w.live("east") {
+		if n.State == pool.NodePending {
+			w.build(n.ID)
+		}
+	}
+	w.request("asked", "small")
+	w.quietly() // one node is pending in the east
+	w.pauses = []*pool.Pause{{Provider: "east", By: "ann", Reason: "upgrade"}}
+	w.request("ready", "big")
+	w.request("waits", "big")
+	w.quietly()
+	if a := w.allocations["ci/ready"]; a.State != pool.AllocationFulfilled {
+		t.Errorf("the request that can have a ready node: %+v", a)
+	}
+	if a := w.allocations["ci/waits"]; a.State != pool.AllocationWaiting || a.Reasons[0].Class != ClassPaused ||
+		a.Reasons[0].Text != "paused by ann: upgrade" {
+		t.Errorf("the request for what only the provider has: %+v", a)
+	}
+	if east, west := len(w.live("east")), len(w.live("west")); east != 3 || west != 1 {
+		t.Errorf("there are %d in the east and %d in the west, want as before and one for the node that is not asked for", east, west)
+	}
+	w.pauses = nil
+	w.after(reasonsEvery)
+	w.quietly()
+	if a := w.allocations["ci/waits"]; a.Reasons[0].Class != ClassBuilding {
+		t.Errorf("when it goes on the request waits for %+v", a.Reasons)
+	}
+}
+
 // What only a provider has that nobody has run for long fails with the reason,
 // unless it is ready.
 func TestGoneProvider(t *testing.T) {

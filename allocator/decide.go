@@ -38,6 +38,7 @@ const (
 	ClassTrouble     = "trouble"
 	ClassVanished    = "vanished"
 	ClassFrozen      = "frozen"
+	ClassPaused      = "paused"
 	ClassUnknown     = "unknown-quota"
 	ClassTooLarge    = "too-large"
 	ClassAway        = "away"

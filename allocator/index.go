@@ -16,6 +16,8 @@ type provider struct {
 	// trouble is why nothing can be launched at all; its class is empty if
 	// something can.
 	trouble verdict
+	// pause stops launches, nil if nobody paused it.
+	pause *pool.Pause
 	// wanted is the revision as of which the cloud should be asked.
 	wanted int64
 	// held says that so many of its nodes seem to have vanished that nobody
@@ -119,7 +121,7 @@ func (d *decider) indexCatalog() {
 		conf := &d.cat.Providers[i]
 		p := &provider{
 			conf: conf, quota: quotas[conf.Name], slotsLeft: bound(conf.MaxConcurrency),
-			held: d.snap.Health(conf.Name).Held(d.now),
+			held: d.snap.Health(conf.Name).Held(d.now), pause: d.snap.ProviderPause(conf.Name),
 		}
 		p.trouble = d.trouble(p)
 		p.limits = pool.NoLimits()
@@ -155,6 +157,8 @@ func (d *decider) trouble(p *provider) verdict {
 	switch {
 	case d.plan.Frozen != "":
 		return verdict{class: ClassFrozen, text: d.plan.Frozen}
+	case p.pause != nil:
+		return verdict{class: ClassPaused, text: p.pause.Text()}
 	case p.held:
 		return verdict{class: ClassVanished, text: "so many of its nodes seem to have vanished that this is not believed: " +
 			"are its credentials of the right project? If they are gone indeed: poolctl leak agree " + p.conf.Name}

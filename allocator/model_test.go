@@ -26,6 +26,7 @@ type model struct {
 	uploads     []*pool.Upload
 	builds      []*pool.Build
 	frozen      *pool.Freeze
+	pauses      []*pool.Pause
 	health      *pool.Health
 	members     []*pool.Member
 	// asked is as of which revision the quotas are; requests are older.
@@ -47,7 +48,7 @@ func (m *model) snapshot() *pool.Snapshot {
 	return &pool.Snapshot{
 		Healths: healths, Members: m.members, Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
 		Allocations: sorted(m.allocations), Commands: sorted(m.commands), Quotas: sorted(m.quotas),
-		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen,
+		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen, Pauses: m.pauses,
 	}
 }
 

@@ -86,15 +86,21 @@ func (d *decider) book(n *pool.Node, s *slice) {
 	}
 }
 
+// halted tells whether nobody sees to a node in flight, for now: where nobody
+// launches, or, as long as it is not asked for, where launching is paused.
+func halted(p *provider, n *pool.Node) bool {
+	return p.conf.Away != "" || p.pause != nil && n.State == pool.NodePending
+}
+
 // stock puts a node that belongs to nobody into its supply, unless it is too
 // old to be given away, its image is out of service or nobody should count on
-// it, as on any of a provider that is held, or in flight where nobody launches.
+// it, as on any of a provider that is held, or one in flight that is halted.
 func (d *decider) stock(z *zone, n *pool.Node) {
 	z.load++
 	switch {
 	case !d.idle(z.slice, n):
 	case inFlight(n):
-		if d.doubtful(n) || d.vain(n) || z.slice.prov.conf.Away != "" {
+		if d.doubtful(n) || d.vain(n) || halted(z.slice.prov, n) {
 			return
 		}
 		s := z.supply(n.Label)

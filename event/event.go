@@ -92,7 +92,7 @@ func Between(before, after *pool.Snapshot, now time.Time) []Event {
 	each(before.Allocations, after.Allocations, allocationKey, d.allocation)
 	each(before.Commands, after.Commands, func(c *pool.Command) string { return key(c.ID) }, d.command)
 	each(before.Members, after.Members, func(m *pool.Member) string { return key(m.Name) }, d.member)
-	each(before.Pauses, after.Pauses, func(p *pool.Pause) string { return key(p.Image) }, d.pause)
+	each(before.Pauses, after.Pauses, func(p *pool.Pause) string { return key(p.Image, p.Provider) }, d.pause)
 	each(before.Drains, after.Drains, func(r *pool.Drain) string { return key(r.Peer) }, d.drain)
 	d.freeze()
 	slices.SortStableFunc(d.events, func(a, b Event) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })

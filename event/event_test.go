@@ -73,7 +73,7 @@ func TestWhatHumansDo(t *testing.T) {
 	refused := pool.Command{ID: "2", Verb: pool.VerbBuild, Target: "i", By: "bob", At: at(2), Done: true, Error: "no such image"}
 	explain := &pool.Command{ID: "3", Verb: pool.VerbExplain, Target: "ci/1"}
 	got := Between(
-		&pool.Snapshot{Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}}},
+		&pool.Snapshot{Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}, {Provider: "p"}}},
 		&pool.Snapshot{
 			Commands: []*pool.Command{&done, &refused, explain}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
 			Freeze: &pool.Freeze{By: "ann", Reason: "fire", At: at(4)},
@@ -86,12 +86,13 @@ func TestWhatHumansDo(t *testing.T) {
 		"03:09 command node-hold a: asked -> done by ann@desk (look) after 0",
 		"03:09 command image-build i: asked -> refused by bob (no such image) after 0",
 		"03:09 pause i: paused -> unpaused by  () after 0",
+		"03:09 pause p: paused -> unpaused by  () after 0",
 	} {
 		if !slices.Contains(lines, line) {
 			t.Errorf("nobody says %q", line)
 		}
 	}
-	if len(lines) != 6 {
+	if len(lines) != 7 {
 		t.Errorf("got %q", lines)
 	}
 	for i := range got {

@@ -45,9 +45,15 @@ func (d *differ) member(before, after *pool.Member) {
 func (d *differ) pause(before, after *pool.Pause) {
 	switch {
 	case before == nil:
-		d.add(Event{At: after.At, Kind: Pause, Name: after.Image, Image: after.Image, To: "paused", By: after.By, Reason: after.Reason})
+		d.add(Event{
+			At: after.At, Kind: Pause, Name: cmp.Or(after.Provider, after.Image), Image: after.Image, Provider: after.Provider,
+			To: "paused", By: after.By, Reason: after.Reason,
+		})
 	case after == nil:
-		d.add(Event{At: d.now, Kind: Pause, Name: before.Image, Image: before.Image, From: "paused", To: "unpaused"})
+		d.add(Event{
+			At: d.now, Kind: Pause, Name: cmp.Or(before.Provider, before.Image), Image: before.Image, Provider: before.Provider,
+			From: "paused", To: "unpaused",
+		})
 	}
 }
 

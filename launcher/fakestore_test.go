@@ -24,6 +24,7 @@ type fakeStore struct {
 	commands []*pool.Command
 	requests []*pool.Request
 	frozen   *pool.Freeze
+	pauses   []*pool.Pause
 	changed  chan struct{}
 	// lag is how old snapshots are; past is what they are taken from.
 	lag  time.Duration
@@ -57,7 +58,7 @@ func (s *fakeStore) Changed() <-chan struct{} {
 }
 
 func (s *fakeStore) current() *pool.Snapshot {
-	snap := &pool.Snapshot{Revision: s.revision, Requests: slices.Clone(s.requests), Freeze: s.frozen}
+	snap := &pool.Snapshot{Revision: s.revision, Requests: slices.Clone(s.requests), Freeze: s.frozen, Pauses: s.pauses}
 	snap.Nodes = slices.SortedFunc(maps.Values(s.nodes), func(a, b *pool.Node) int { return cmp.Compare(a.ID, b.ID) })
 	if s.quota != nil {
 		snap.Quotas = []*pool.Quota{s.quota}
@@ -227,6 +228,18 @@ func (s *fakeStore) move(to pool.NodeState, ids ...pool.NodeID) {
 			panic(err)
 		}
 	}
+}
+
+// pause pauses launching in a provider, "" for none.
+func (s *fakeStore) pause(provider string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	s.pauses = nil
+	if provider != "" {
+		s.pauses = []*pool.Pause{{Provider: provider, By: "ann"}}
+	}
+	s.tell()
 }
 
 // freeze freezes launching, or lets it go on.

@@ -7,6 +7,21 @@ import (
 	"poold/pool"
 )
 
+// The same in one provider.
+func TestPause(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.start()
+		w.store.pause("p")
+		w.store.add("late")
+		pass(time.Hour)
+		w.want(pool.NodePending, 1)
+		w.store.pause("other")
+		pass(20 * time.Second)
+		w.want(pool.NodeReady, 1)
+		w.end()
+	})
+}
+
 // While launching is frozen nothing is asked for, and what is used is deleted
 // all the same.
 func TestFreeze(t *testing.T) {

@@ -89,7 +89,9 @@ func (v *view) launches(now time.Time, p *plan) {
 }
 
 // paused tells whether nothing may be launched.
-func (v *view) paused() bool { return v.trouble || v.unsure() || v.snap.Freeze != nil }
+func (v *view) paused() bool {
+	return v.trouble || v.unsure() || v.snap.Freeze != nil || v.snap.ProviderPause(v.provider.Name) != nil
+}
 
 // inFlight tells whether a node is being launched, from when that is about to
 // be written.

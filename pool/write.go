@@ -51,7 +51,7 @@ type Write struct {
 	Quotas      []Change[Quota]
 	Healths     []Change[Health]
 	Penalties   []Change[Penalty]
-	// Pauses are those of images.
+	// Pauses are those of images and providers.
 	Pauses []Change[Pause]
 	// Drains and Offers are those of peers.
 	Drains []Change[Drain]
@@ -145,7 +145,17 @@ func (s *Snapshot) Drain(peer string) *Drain {
 // Pause returns the pause of an image, or nil.
 func (s *Snapshot) Pause(image string) *Pause {
 	for _, p := range s.Pauses {
-		if p.Image == image {
+		if p.Image == image && p.Provider == "" {
+			return p
+		}
+	}
+	return nil
+}
+
+// ProviderPause returns the pause of a provider, or nil.
+func (s *Snapshot) ProviderPause(provider string) *Pause {
+	for _, p := range s.Pauses {
+		if p.Provider == provider && p.Image == "" {
 			return p
 		}
 	}

@@ -136,7 +136,12 @@ func (c *codec) addStates() {
 	}
 	c.pauses = kind[pool.Pause]{
 		name: "pause", known: fieldsOf[pool.Pause](),
-		key:  func(k keys, p *pool.Pause) string { return k.pause(p.Image) },
+		key: func(k keys, p *pool.Pause) string {
+			if p.Provider != "" {
+				return k.providerPause(p.Provider)
+			}
+			return k.pause(p.Image)
+		},
 		meta: func(p *pool.Pause) (*pool.Record, *int) { return &p.Record, &p.V },
 	}
 }

@@ -76,6 +76,8 @@ func (k keys) build(image, build string) string { return k.join("images", image,
 
 func (k keys) pause(image string) string { return k.join("images", image, "pause") }
 
+func (k keys) providerPause(provider string) string { return k.join("pauses/provider", provider) }
+
 func (k keys) upload(image, build, provider string) string {
 	return k.join("images", image, "builds", build, "uploads", provider)
 }
@@ -126,6 +128,11 @@ func (k keys) parse(key string) place {
 		return parsePair(familyAllocation, rest)
 	case "nodes":
 		return parseNames(familyNode, rest, "", "")
+	case "pauses":
+		if p := parseNames(familyPause, rest, "provider", ""); p.family != familyNone {
+			p.b = "provider" // and not an image
+			return p
+		}
 	case "images":
 		if p := parseNames(familyUpload, rest, "", "builds", "", "uploads", ""); p.family != familyNone {
 			return p

@@ -26,6 +26,8 @@ func TestKeys(t *testing.T) {
 		{k.build("i", "b"), place{familyBuild, "i", "b", ""}},
 		{k.upload("i", "b", "p"), place{familyUpload, "i", "b", "p"}},
 		{k.pause("i/j"), place{familyPause, "i/j", "", ""}},
+		{k.providerPause("i/j"), place{familyPause, "i/j", "provider", ""}},
+		{k.prefix + "pauses/peer/one", place{family: familyOther}},
 		{k.drain("i/j"), place{familyDrain, "i/j", "", ""}},
 		{"/poold/v1/images/i/other/b", place{}},
 		{k.command("c"), place{familyCommand, "c", "", ""}},
@@ -65,6 +67,7 @@ func FuzzNames(f *testing.F) {
 			k.node(a, pool.NodeID(b)): {familyNode, a, b, ""},
 			k.build(a, b):             {familyBuild, a, b, ""},
 			k.pause(a):                {familyPause, a, "", ""},
+			k.providerPause(a):        {familyPause, a, "provider", ""},
 			k.drain(a):                {familyDrain, a, "", ""},
 			k.offer(a):                {familyOffer, a, "", ""},
 			k.upload(a, b, c):         {familyUpload, a, b, c},
@@ -88,6 +91,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("requests//")
 	f.Add("nodes/p/%2f")
 	f.Add("images/i/builds/b/uploads/p")
+	f.Add("pauses/provider/p")
 	f.Fuzz(func(t *testing.T, rest string) {
 		key := k.prefix + rest
 		p := k.parse(key)
@@ -100,6 +104,9 @@ func FuzzParse(f *testing.F) {
 			familyHealth:  k.health(p.a),
 			familyPenalty: k.penalty(p.a), familyFreeze: k.freeze(), familyPause: k.pause(p.a), familyDrain: k.drain(p.a), familyOffer: k.offer(p.a),
 		}[p.family]
+		if p.family == familyPause && p.b != "" {
+			made = k.providerPause(p.a)
+		}
 		if made != key {
 			t.Errorf("%q is read as %+v, which makes %q", key, p, made)
 		}

@@ -149,7 +149,7 @@ func (e *env) notePauses(w io.Writer, s *pool.Snapshot, image string) error {
 		return nil
 	}
 	for _, p := range s.Pauses {
-		if image != "" && image != p.Image {
+		if p.Image == "" || image != "" && image != p.Image {
 			continue
 		}
 		if _, err := fmt.Fprintf(w, "\n%s is %s (%s ago)\n", p.Image, p.Text(), ago(e.now(), p.At)); err != nil {

@@ -47,6 +47,45 @@ func TestPeerDrain(t *testing.T) {
 	}
 }
 
+// The pause of a provider is a state, too, and the list shows it.
+func TestProviderPause(t *testing.T) {
+	name, db, records := prefix(t)
+	session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one", Providers: []string{"east"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		line, reason string
+		code         int
+	}{
+		{"provider pause east --reason upgrade", "upgrade", 0},
+		{"provider pause east --reason again", "upgrade", 0},
+		{"provider pause west", "upgrade", exitNotFound},
+		{"provider unpause east", "", 0},
+		{"provider unpause east", "", 0},
+	} {
+		_, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
+		if code := codeOf(err); code != c.code {
+			t.Errorf("%s: exit code %d, %v", c.line, code, err)
+		}
+		s, err := records.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := s.ProviderPause("east")
+		if (p != nil) != (c.reason != "") || p != nil && (p.Reason != c.reason || p.By != who() || !p.At.Equal(noon)) {
+			t.Errorf("after %s the pause is %+v, want %q", c.line, p, c.reason)
+		}
+		out, err := poolctl(t, "provider", "list", "--prefix", name)
+		if err != nil || strings.Contains(out, "paused by") != (c.reason != "") {
+			t.Errorf("after %s the list says %v\n%s", c.line, err, out)
+		}
+	}
+}
+
 // What a peer had is forgotten when it does not run, and only then.
 func TestPeerForget(t *testing.T) {
 	name, db, records := prefix(t)

@@ -14,7 +14,7 @@ import (
 )
 
 func provider(e *env) *cobra.Command {
-	return noun("provider", "Providers: list", providerList(e))
+	return noun("provider", "Providers: list, pause, unpause", providerList(e), providerPause(e), providerUnpause(e))
 }
 
 func label(e *env) *cobra.Command {
@@ -33,6 +33,8 @@ type stock struct {
 	// Waiting is how many requests wait for the label.
 	Waiting int         `json:"waiting,omitempty"`
 	Quota   *pool.Quota `json:"quota,omitempty"`
+	// Pause is there if an operator lets nothing be launched in the provider.
+	Pause *pool.Pause `json:"pause,omitempty"`
 	// Vanished is how many nodes seem to have vanished, which holds the
 	// provider.
 	Vanished int `json:"vanished,omitempty"`
@@ -96,6 +98,8 @@ func trouble(s *stock) string {
 	switch {
 	case s.Vanished > 0:
 		return fmt.Sprintf("%d nodes seem to have vanished: see leak list", s.Vanished)
+	case s.Pause != nil:
+		return s.Pause.Text()
 	case s.Quota == nil:
 		return "its limits are not known yet"
 	}
@@ -144,6 +148,11 @@ func providers(s *pool.Snapshot) stocks {
 	all.count(s.Nodes, func(n *pool.Node) string { return n.Provider })
 	for _, q := range s.Quotas {
 		all.of(q.Provider).Quota = q
+	}
+	for _, p := range s.Pauses {
+		if p.Provider != "" {
+			all.of(p.Provider).Pause = p
+		}
 	}
 	for _, h := range s.Healths {
 		if n := len(h.Vanished); n > 0 {
