@@ -33,5 +33,9 @@
 //     are removed, nothing is recorded. The next owner does as above.
 //
 // A build that another peer made keeps its record under the rules of the
-// image's owner; its files stay with that peer until it owns the image again.
+// image's owner. Its files are with that peer, which removes them once the record
+// says that the build is gone ([Tidy]), whoever owns the image then.
+//
+// An image that nobody builds any more has an owner, too, who has an image without
+// a recipe. It is never built; commands about its builds are obeyed.
 package builder

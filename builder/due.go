@@ -65,6 +65,8 @@ func Due(s *pool.Snapshot, image *pool.Image, now time.Time) Verdict {
 func forbidden(s *pool.Snapshot, builds []*pool.Build, image *pool.Image) string {
 	pause := s.Pause(image.Name)
 	switch running := newest(builds, pool.BuildBuilding); {
+	case left(image):
+		return "no running peer has a recipe of the image"
 	case image.Paused:
 		return "the image is paused"
 	case pause != nil:
@@ -76,6 +78,10 @@ func forbidden(s *pool.Snapshot, builds []*pool.Build, image *pool.Image) string
 	}
 	return ""
 }
+
+// left tells whether an image is one that nobody builds any more, and of which
+// only the name is known.
+func left(image *pool.Image) bool { return len(image.Formats) == 0 && !image.Recipe() }
 
 // lastMade returns the build that the next one is counted from, or nil if
 // nothing serves the image. One that was deleted by hand counts: what it was

@@ -15,6 +15,22 @@ const keepReady = 2
 // whoever wants to know what became of them.
 const remembered = 10
 
+// forgetAfter is how long the records of deleted builds are kept of an image that
+// nobody builds.
+const forgetAfter = 7 * 24 * time.Hour
+
+// forget returns the changes that remove the records of what went long ago of an
+// image that nobody builds: no new build pushes them out. It is pure.
+func forget(builds []*pool.Build, now time.Time) []pool.Change[pool.Build] {
+	var changes []pool.Change[pool.Build]
+	for _, b := range builds {
+		if b.State == pool.BuildDeleted && now.Sub(b.Since) >= forgetAfter {
+			changes = append(changes, pool.Remove(b))
+		}
+	}
+	return changes
+}
+
 // retain returns the changes that retention asks for: superseded builds and
 // all but the newest failed one (kept for its log) go, and of what is gone
 // everywhere the newest records are kept. A build that was withdrawn stays

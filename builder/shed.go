@@ -2,8 +2,6 @@ package builder
 
 import (
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -86,9 +84,7 @@ func drop(dirs Dirs, r *pool.Build) error {
 	for _, format := range dropped(r) {
 		file := filepath.Join(dirs.Images, base(r.Image, r.ID)+"."+format)
 		for _, path := range []string{file, file + ".md5", file + ".sha256"} {
-			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+			errs = append(errs, removed(path))
 		}
 	}
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poold/builder/fetch"
 	"poold/internal/sleep"
 	"poold/pool"
 )
@@ -97,6 +98,9 @@ func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.B
 	}
 	changes = append(changes, retain(builds, uploadsOf(s, b.image.Name), now)...)
 	changes = append(changes, b.shed(s, builds, changes)...)
+	if len(changes) == 0 && left(&b.image) {
+		changes = forget(builds, now)
+	}
 	if len(changes) == 0 {
 		return false, nil
 	}
@@ -240,6 +244,9 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 func (b *Builder) clean(builds []*pool.Build, keep map[string]bool) error {
 	found, err := leftovers(b.dirs, &b.image)
 	errs := []error{err}
+	if b.image.URL != "" && b.running == "" {
+		errs = append(errs, fetch.Discard(downloadPath(b.dirs, b.image.Name), b.image.URL))
+	}
 	for _, r := range builds {
 		// Of a build that ended here something may be left that has no file.
 		if r.Builder == b.peer && found[r.ID] == nil {

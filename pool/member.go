@@ -24,6 +24,9 @@ type Member struct {
 	Providers  []string  `json:"providers,omitempty"`
 	Labels     []string  `json:"labels,omitempty"`
 	Images     []string  `json:"images,omitempty"`
+	// Builds are the images that it builds whenever it has their duty, nil if its
+	// version does not say.
+	Builds []string `json:"builds"`
 	// Prints are the fingerprints of all that its configuration has; see
 	// [Catalog.Prints].
 	Prints map[string]string `json:"prints,omitempty"`

@@ -147,7 +147,7 @@ func TestGolden(t *testing.T) {
 	goldenRecord(t, c.freezes, &pool.Freeze{V: 1, By: "me", Reason: "r", At: at, Record: rec})
 	goldenRecord(t, c.members, &pool.Member{
 		V: 1, Name: "peer", Roles: []pool.Role{pool.RoleLauncher}, Version: "1", Started: at, Providers: []string{"p"},
-		Labels: []string{"noble"}, Images: []string{"i"}, Uploads: map[string][]string{"p": {"i"}},
+		Labels: []string{"noble"}, Images: []string{"i"}, Builds: []string{"i"}, Uploads: map[string][]string{"p": {"i"}},
 		Owns: []string{"provider/p"}, Duties: []string{"allocator"},
 		Prints: map[string]string{"provider/p": "0a"}, Record: rec,
 	})

@@ -252,6 +252,16 @@ func (p *partial) load(from string) {
 	p.tell("going on after %d bytes", p.size)
 }
 
+// Discard removes what is there of a file, unless it is a part of the one at a URL
+// that Fetch would go on with.
+func Discard(path, from string) error {
+	p := &partial{path: path, log: io.Discard}
+	if p.load(from); p.size > 0 {
+		return nil
+	}
+	return p.discard()
+}
+
 // validator is what tells versions of the file apart. A weak tag does not.
 func (p *partial) validator() string {
 	if p.origin.ETag != "" && !strings.HasPrefix(p.origin.ETag, "W/") {
