@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -195,7 +196,7 @@ func (d *Daemon) work(ctx context.Context, db kv.KV, address net.Addr) error {
 	if err := d.join(ctx); err != nil {
 		return err
 	}
-	began, err := d.arrange(d.cfg, nil, d.setup())
+	began, err := d.arrange(d.cfg, nil, nil, d.setup())
 	if err != nil {
 		d.log.Error("providers left out", zap.Error(err))
 	}
@@ -240,6 +241,9 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })
 	g.Go(func() error { return d.files.run(ctx) })
+	if slices.Contains(d.cfg.Roles, pool.RoleBuilder) {
+		g.Go(func() error { return d.tidy(ctx) })
+	}
 	g.Go(func() error {
 		giveBack(ctx)
 		return nil

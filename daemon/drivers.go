@@ -16,6 +16,7 @@ import (
 	"poold/cloud"
 	"poold/cloud/openstack"
 	"poold/cloud/static"
+	"poold/config"
 	"poold/launcher"
 	"poold/pool"
 	"poold/store"
@@ -55,6 +56,9 @@ func (d *Daemon) configuredDuties(s *setup) []duty {
 			if image := &s.cfg.Catalog.Images[i]; image.SnapshotOf == nil && image.Recipe() {
 				list = append(list, d.builderDuty(s, image, nil))
 			}
+		}
+		for _, name := range s.kept {
+			list = append(list, d.builderDuty(s, &pool.Image{Name: name}, nil))
 		}
 	}
 	return list
@@ -145,21 +149,26 @@ func (d *Daemon) exportDuties(s *setup, p *pool.Provider, reach *access) []duty 
 	return list
 }
 
-// builderDuty builds an image. From is where it is taken from, if it is.
+// builderDuty builds an image, or keeps the builds of one that has no recipe.
+// From is where it is taken from, if it is.
 func (d *Daemon) builderDuty(s *setup, i *pool.Image, from *export.Exporter) duty {
-	key, dirs := "image/"+i.Name, s.cfg.Builder
-	made := []any{i, dirs}
+	key := "image/" + i.Name
+	made := []any{i, s.cfg.Builder}
 	if from != nil {
 		made = append(made, s.clouds[from.Provider].place)
 	}
 	return duty{key: key, print: printOf(made...), run: func(ctx context.Context, records *store.Owned) error {
 		return builder.New(builder.Config{
 			Image: *i, Peer: d.name, Slots: d.builds, Store: records, Random: rand.Reader, Log: d.log, Export: from,
-			Dirs: builder.Dirs{
-				Images: dirs.ImagesDir, Elements: dirs.ElementsDir,
-				Logs: dirs.LogDir, LogRetention: dirs.LogRetention,
-			},
-			Registerer: d.registry.duty(key),
+			Dirs: dirsOf(s.cfg), Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}
+}
+
+// dirsOf is where builders work.
+func dirsOf(cfg *config.Config) builder.Dirs {
+	return builder.Dirs{
+		Images: cfg.Builder.ImagesDir, Elements: cfg.Builder.ElementsDir,
+		Logs: cfg.Builder.LogDir, LogRetention: cfg.Builder.LogRetention,
+	}
 }

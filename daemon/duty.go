@@ -383,6 +383,7 @@ func (d *Daemon) memberOf(s *setup) (*pool.Member, error) {
 	for i := range catalog.Images {
 		m.Images = append(m.Images, catalog.Images[i].Name)
 	}
+	m.Builds = d.buildable(catalog)
 	for _, duty := range s.duties {
 		m.Duties = append(m.Duties, duty.key)
 	}

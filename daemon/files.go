@@ -65,6 +65,8 @@ type fileReload struct {
 	known map[string]*pool.Provider
 	// unknown says since when nobody has had providers that are not known here.
 	unknown map[string]time.Time
+	// unbuilt says since when nobody has built images that have builds.
+	unbuilt map[string]time.Time
 
 	mu sync.Mutex // guards problem
 	// problem is why the files are not in force; empty if they are.
@@ -104,7 +106,7 @@ func newFileMetrics(reg prometheus.Registerer) fileMetrics {
 func newFileReload(d *Daemon, asked <-chan os.Signal) *fileReload {
 	r := &fileReload{
 		Daemon: d, started: *d.cfg, asked: asked, metrics: newFileMetrics(d.registry.process),
-		known: map[string]*pool.Provider{}, unknown: map[string]time.Time{},
+		known: map[string]*pool.Provider{}, unknown: map[string]time.Time{}, unbuilt: map[string]time.Time{},
 	}
 	r.metrics.loaded.Set(unixSeconds(d.setup().loaded))
 	return r
@@ -116,7 +118,7 @@ func (r *fileReload) follow(taken config.Input, started config.Config, read func
 	r.seen = inputPrint(taken)
 }
 
-// run follows the files until ctx ends, and lets go of providers that left them.
+// run follows the files until ctx ends, and lets go of what left them.
 func (r *fileReload) run(ctx context.Context) error {
 	for {
 		timer := time.NewTimer(r.lookPause)
@@ -182,7 +184,7 @@ func (r *fileReload) take(in config.Input) {
 		return
 	}
 	before := r.setup()
-	next, err := r.arrange(cfg, r.leaving(cfg, before), before)
+	next, err := r.arrange(cfg, r.leaving(cfg, before), r.keeping(cfg, before), before)
 	if err != nil && leavesOut(next, before) {
 		r.fail(err)
 		return
@@ -278,20 +280,21 @@ func (r *fileReload) unknownForLong(all []pool.Provider, name string, now time.T
 	return now.Sub(r.unknown[name]) >= leaveGrace
 }
 
-// letLeave lets go of providers that have left the configurations of all peers
-// meanwhile, and forgets those that have no nodes any more.
+// letLeave lets go of providers and images that have left the configurations of
+// all peers meanwhile, and forgets those that have no nodes and builds any more.
 func (r *fileReload) letLeave() {
 	before := r.setup()
-	leaving := r.leaving(before.cfg, before)
-	if names(leaving) == names(before.leaving) {
+	leaving, kept := r.leaving(before.cfg, before), r.keeping(before.cfg, before)
+	if names(leaving) == names(before.leaving) && slices.Equal(kept, before.kept) {
 		return
 	}
-	next, err := r.arrange(before.cfg, leaving, before)
+	next, err := r.arrange(before.cfg, leaving, kept, before)
 	if err != nil && leavesOut(next, before) {
 		r.log.Error("a provider that left the configuration has nodes yet, and cannot be reached", zap.Error(err))
 	}
 	r.enforce(next)
-	r.log.Info("providers that left the configuration and have nodes yet", zap.String("providers", names(leaving)))
+	r.log.Info("what left the configuration, and is not all gone yet",
+		zap.String("providers", names(leaving)), zap.Strings("images", kept))
 }
 
 // letIn opens the access to providers that could not be opened so far: their
@@ -307,7 +310,7 @@ func (r *fileReload) letIn() {
 	if err != nil {
 		return // it was taken, so that cannot be
 	}
-	next, err := r.arrange(cfg, before.leaving, before)
+	next, err := r.arrange(cfg, before.leaving, before.kept, before)
 	if slices.Equal(next.closed(), missing) {
 		return
 	}

@@ -311,7 +311,7 @@ providers:
   - {name: s, cloud: south, cloud-images: [{name: i}], pools: [{name: m, labels: [{name: one, cloud-image: i, flavor-name: f}]}]}
 `, "")
 	f.view.Store(store.New(memkv.New(time.Now()), "", zap.NewNop()).View())
-	began, err := f.arrange(f.setup().cfg, nil, f.setup())
+	began, err := f.arrange(f.setup().cfg, nil, nil, f.setup())
 	if err == nil {
 		t.Fatal("a broken clouds.yaml opens everything")
 	}

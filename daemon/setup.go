@@ -27,6 +27,8 @@ type setup struct {
 	cfg *config.Config
 	// leaving are providers that left the configuration and have nodes yet.
 	leaving []pool.Provider
+	// kept are images that nobody builds any more, and that have builds yet.
+	kept []string
 	// clouds is the access to each provider that could be opened.
 	clouds map[string]*access
 	// duties are what this peer may do.
@@ -94,8 +96,8 @@ func (d *Daemon) catalog() *pool.Catalog { return &d.setup().cfg.Catalog }
 // before: access to clouds with their tokens, and limits with all that was
 // learned. The error says which providers cannot be opened; the setup is without
 // them then.
-func (d *Daemon) arrange(cfg *config.Config, leaving []pool.Provider, before *setup) (*setup, error) {
-	s := &setup{cfg: cfg, leaving: leaving, loaded: before.loaded}
+func (d *Daemon) arrange(cfg *config.Config, leaving []pool.Provider, kept []string, before *setup) (*setup, error) {
+	s := &setup{cfg: cfg, leaving: leaving, kept: kept, loaded: before.loaded}
 	err := d.openClouds(s, before)
 	s.duties = d.configuredDuties(s)
 	return s, err
