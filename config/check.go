@@ -17,9 +17,19 @@ type checker struct {
 	*report
 	doc    *document
 	secure *secureDocument
+	// labelNames and imageNames are the names of all labels and diskimages.
+	labelNames, imageNames []string
+	// labels tells which labels there are.
+	labels map[string]bool
 }
 
+// mostGuesses is how many errors there may be before names that refer to
+// nothing are told without a suggestion: a file may have thousands, and each
+// would be compared with all that there are.
+const mostGuesses = 50
+
 func (c *checker) check() {
+	c.index()
 	c.mergeSecure()
 	c.checkNames()
 	c.checkProcess()
@@ -45,7 +55,7 @@ func (c *checker) mergeSecure() {
 		c.envNames(s.env)
 		i := slices.IndexFunc(c.doc.images, func(d diskimage) bool { return d.name.set && d.name.v == s.name.v })
 		if i < 0 {
-			c.missing(s.name, "diskimage", c.imageNames())
+			c.missing(s.name, "diskimage", c.imageNames)
 			continue
 		}
 		c.doc.images[i].env = value[[]entry]{
@@ -57,7 +67,11 @@ func (c *checker) mergeSecure() {
 
 // missing reports a name that nothing has.
 func (c *checker) missing(name value[string], what string, options []string) {
-	c.hint(name.at, didYouMean(name.v, options), "there is no %s %s", what, name.at.quote(name.v))
+	guess := ""
+	if len(c.errs) < mostGuesses {
+		guess = didYouMean(name.v, options)
+	}
+	c.hint(name.at, guess, "there is no %s %s", what, name.at.quote(name.v))
 }
 
 // unique reports names that are given twice, and those that are empty.
@@ -111,12 +125,15 @@ func plain(all []value[string]) []string {
 	return out
 }
 
-func (c *checker) labelNames() []string {
-	return plain(collect(c.doc.labels, func(l *label) value[string] { return l.name }))
-}
-
-func (c *checker) imageNames() []string {
-	return plain(collect(c.doc.images, func(d *diskimage) value[string] { return d.name }))
+// index collects the names that others refer to.
+func (c *checker) index() {
+	c.doc.indexImages()
+	c.imageNames = plain(collect(c.doc.images, func(d *diskimage) value[string] { return d.name }))
+	c.labelNames = plain(collect(c.doc.labels, func(l *label) value[string] { return l.name }))
+	c.labels = map[string]bool{}
+	for _, name := range c.labelNames {
+		c.labels[name] = true
+	}
 }
 
 func (c *checker) checkNames() {
@@ -215,7 +232,6 @@ func isEndpoint(s string) bool {
 }
 
 func (c *checker) checkImages() {
-	known := c.imageNames()
 	for i := range c.doc.images {
 		d := &c.doc.images[i]
 		c.envNames(d.env)
@@ -225,8 +241,8 @@ func (c *checker) checkImages() {
 		if strings.Contains(d.command.v, "%p") {
 			c.notef(d.command.at, "%%p stays as it is: poold has no package folder")
 		}
-		if d.parent.set && !slices.Contains(known, d.parent.v) {
-			c.missing(d.parent, "diskimage", known)
+		if d.parent.set && c.doc.image(d.parent.v) == nil {
+			c.missing(d.parent, "diskimage", c.imageNames)
 		}
 		if c.isOwnAncestor(d) {
 			c.errorf(d.parent.at, "the parents of %s lead back to it", d.name.at.quote(d.name.v))
@@ -331,14 +347,20 @@ func (c *checker) isOwnAncestor(d *diskimage) bool {
 	return false
 }
 
-// image returns the diskimage of a name, or nil.
-func (d *document) image(name string) *diskimage {
+// indexImages makes images findable by their names, of which the first counts.
+func (d *document) indexImages() {
+	d.imageNamed = map[string]*diskimage{}
 	for i := range d.images {
-		if d.images[i].name.set && d.images[i].name.v == name {
-			return &d.images[i]
+		name := d.images[i].name
+		if name.set && d.imageNamed[name.v] == nil {
+			d.imageNamed[name.v] = &d.images[i]
 		}
 	}
-	return nil
+}
+
+// image returns the diskimage of a name, or nil.
+func (d *document) image(name string) *diskimage {
+	return d.imageNamed[name]
 }
 
 // parent returns the parent of an image, or nil.

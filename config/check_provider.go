@@ -36,7 +36,7 @@ func (c *checker) checkOpenStack(p *provider) {
 		}
 		switch d := c.doc.image(im.name.v); {
 		case d == nil:
-			c.missing(im.name, "diskimage", c.imageNames())
+			c.missing(im.name, "diskimage", c.imageNames)
 		case d.abstract.v:
 			c.errorf(im.name.at, "the diskimage %s is abstract, it is never built", im.name.at.quote(im.name.v))
 		}
@@ -76,8 +76,8 @@ func (c *checker) checkConnection(kind value[string]) {
 }
 
 func (c *checker) checkPoolLabel(p *provider, l *poolLabel) {
-	if l.name.set && !slices.Contains(c.labelNames(), l.name.v) {
-		c.missing(l.name, "label", c.labelNames())
+	if l.name.set && !c.labels[l.name.v] {
+		c.missing(l.name, "label", c.labelNames)
 	}
 	switch {
 	case l.image.given() && l.cloudImage.given():
@@ -194,7 +194,7 @@ func (c *checker) checkDiskimageOf(p *provider, name value[string]) {
 	case slices.Contains(here, name.v):
 		// What is wrong with it is said there.
 	case c.doc.image(name.v) == nil:
-		c.missing(name, "diskimage", append(here, c.imageNames()...))
+		c.missing(name, "diskimage", append(here, c.imageNames...))
 	default:
 		c.errorf(name.at, "the diskimage %s is not among the diskimages of provider %s",
 			name.at.quote(name.v), p.at.quote(p.name.v))

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"strings"
 
 	"poold/pool"
@@ -28,8 +27,8 @@ func (c *checker) checkHost(h *host) {
 	}
 	c.unique("label", labels)
 	for _, l := range labels {
-		if l.v != "" && !slices.Contains(c.labelNames(), l.v) {
-			c.missing(l, "label", c.labelNames())
+		if l.v != "" && !c.labels[l.v] {
+			c.missing(l, "label", c.labelNames)
 		}
 	}
 	c.checkHostKeys(h)

@@ -22,6 +22,7 @@ type document struct {
 	tenants                        []tenant
 	labels                         []label
 	images                         []diskimage
+	imageNamed                     map[string]*diskimage
 	providers                      []provider
 }
 

@@ -136,7 +136,9 @@ func merged(lists ...value[[]entry]) map[string]string {
 // cycle, or ends where it would begin again.
 func (d *document) chain(i *diskimage) []*diskimage {
 	var all []*diskimage
-	for a := i; a != nil && !slices.Contains(all, a); a = d.parent(a) {
+	seen := map[*diskimage]bool{}
+	for a := i; a != nil && !seen[a]; a = d.parent(a) {
+		seen[a] = true
 		all = append(all, a)
 	}
 	return all
