@@ -81,13 +81,25 @@ type mark struct {
 	path      string
 }
 
+// longestQuote is how many characters of a value are shown: by a slip of the
+// indentation or of a quote half a file may be one.
+const longestQuote = 80
+
 // quote returns a value in quotes, unless it holds what came out of the
 // environment.
 func (m mark) quote(text string) string {
 	if m.src.holdsExpansion(text) {
 		return hidden
 	}
-	return strconv.Quote(text)
+	return strconv.Quote(shortened(text))
+}
+
+// shortened is a text of which an error can show all.
+func shortened(text string) string {
+	if all := []rune(text); len(all) > longestQuote {
+		return string(all[:longestQuote]) + "..."
+	}
+	return text
 }
 
 // report collects errors and notes. The same problem at the same position is

@@ -52,15 +52,15 @@ func count(n *yaml.Node) int {
 // visit makes an item of a node, and returns false when the aliases of the
 // file expand to too much.
 func (w *walker) visit(n *yaml.Node, path string) (item, bool) {
+	w.left--
+	if w.left == 0 {
+		at := mark{src: w.src, line: n.Line, col: n.Column, path: path}
+		w.errorf(at, "the aliases of this file expand to more than %d values", maxExpansion)
+	}
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias
 	}
 	it := item{node: n, mark: mark{src: w.src, line: n.Line, col: n.Column, path: path}}
-	w.left--
-	if w.left == 0 {
-		at := w.src.start()
-		w.errorf(at, "the aliases of this file expand to more than %d values", maxExpansion)
-	}
 	return it, w.left > 0
 }
 
@@ -223,7 +223,7 @@ func (w *walker) own(it item) (pairs []pair, merges []item) {
 		}
 		name := key.node.Value
 		shown := key.quote(name)
-		path := name
+		path := shortened(name)
 		if shown == hidden {
 			path = hidden
 		}
