@@ -14,7 +14,8 @@
 // hands their bytes to [Parse], which is a pure function.
 //
 // The known keys, with their types, defaults and documentation, are the tables
-// in the keys files; docs/configuration.md is generated from them. A table
-// fills a plain struct that keeps the position of every value, check.go looks
-// at references between those structs, and resolve.go makes the result.
+// in the keys files; docs/configuration.md and docs/nodepool.schema.json, the
+// schema for editors, are generated from them. A table fills a plain struct
+// that keeps the position of every value, check.go looks at references between
+// those structs, and resolve.go makes the result.
 package config

@@ -237,7 +237,7 @@ func tenantKeys() table[tenant] {
 		title: "tenant-resource-limits[]",
 		about: "Keys that are codes of AWS quotas (`L-` and eight hexadecimal digits) are accepted, and without effect.",
 		// nodepool takes any key as the name of a resource; AWS has codes.
-		foreign: regexp.MustCompile(`^L-[0-9A-F]{8}$`).MatchString,
+		foreign: regexp.MustCompile(`^L-[0-9A-F]{8}$`),
 		fresh:   func() tenant { return tenant{caps: freshCaps()} },
 		fields: append([]field[tenant]{
 			text("tenant-name", func(t *tenant) *value[string] { return &t.name },

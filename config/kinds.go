@@ -17,6 +17,9 @@ import (
 // maxSeconds is the longest time in seconds that a [time.Duration] holds.
 const maxSeconds = math.MaxInt64 / int64(time.Second)
 
+// maxInterval is the longest interval in seconds: a day.
+const maxInterval = 86400
+
 // scalar is a key with one value; read reports what is wrong itself.
 func scalar[T, V any](
 	doc keyDoc, get func(*T) *value[V], read func(*walker, item) (V, bool), show func(V) string,
@@ -36,12 +39,12 @@ func scalar[T, V any](
 
 // text is a key whose value is a string.
 func text[T any](name string, get func(*T) *value[string], doc string) field[T] {
-	return scalar(keyDoc{name: name, kind: "string", text: doc}, get, (*walker).text, showText)
+	return scalar(keyDoc{name: name, kind: "string", text: doc, shape: stringShape()}, get, (*walker).text, showText)
 }
 
 // written is a key whose value is any scalar, taken as it is written.
 func written[T any](name string, get func(*T) *value[string], doc string) field[T] {
-	return scalar(keyDoc{name: name, kind: "string or number", text: doc}, get, (*walker).written, showText)
+	return scalar(keyDoc{name: name, kind: "string or number", text: doc, shape: anyScalar()}, get, (*walker).written, showText)
 }
 
 // choice is a key whose value is one of a few strings.
@@ -51,25 +54,25 @@ func choice[T any](name string, options []string, get func(*T) *value[string], d
 		return v, ok && w.oneOf(it, v, options)
 	}
 	kind := "one of `" + strings.Join(options, "`, `") + "`"
-	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, showText)
+	return scalar(keyDoc{name: name, kind: kind, text: doc, shape: shape{"enum": options}}, get, read, showText)
 }
 
 // boolean is a key whose value is true or false.
 func boolean[T any](name string, get func(*T) *value[bool], doc string) field[T] {
-	return scalar(keyDoc{name: name, kind: "boolean", text: doc}, get, (*walker).boolean, func(b bool) string {
+	return scalar(keyDoc{name: name, kind: "boolean", text: doc, shape: booleanShape()}, get, (*walker).boolean, func(b bool) string {
 		return code(strconv.FormatBool(b))
 	})
 }
 
 // tristate is a boolean that means a third thing when it is absent.
 func tristate[T any](name string, get func(*T) *value[bool], doc string) field[T] {
-	return scalar(keyDoc{name: name, kind: "boolean", text: doc}, get, (*walker).boolean, showNothing)
+	return scalar(keyDoc{name: name, kind: "boolean", text: doc, shape: booleanShape()}, get, (*walker).boolean, showNothing)
 }
 
 // integer is a key whose value is an integer within bounds.
 func integer[T any](name string, least, most int64, get func(*T) *value[int64], doc string) field[T] {
 	read := func(w *walker, it item) (int64, bool) { return w.integer(it, least, most) }
-	return scalar(keyDoc{name: name, kind: "integer", text: doc}, get, read, func(i int64) string {
+	return scalar(keyDoc{name: name, kind: "integer", text: doc, shape: integerShape(least, most)}, get, read, func(i int64) string {
 		return code(strconv.FormatInt(i, 10))
 	})
 }
@@ -83,7 +86,7 @@ func limit[T any](name string, get func(*T) *value[int64], doc string) field[T] 
 		}
 		return max(v, 0), ok
 	}
-	return scalar(keyDoc{name: name, kind: "integer", text: doc}, get, read, func(i int64) string {
+	return scalar(keyDoc{name: name, kind: "integer", text: doc, shape: integerShape(math.MinInt32, math.MaxInt32)}, get, read, func(i int64) string {
 		if i == pool.Unlimited {
 			return "no limit"
 		}
@@ -97,20 +100,20 @@ func seconds[T any](name string, least int64, get func(*T) *value[time.Duration]
 		v, ok := w.integer(it, least, maxSeconds)
 		return time.Duration(v) * time.Second, ok
 	}
-	return scalar(keyDoc{name: name, kind: "seconds", text: doc}, get, read, showSeconds)
+	return scalar(keyDoc{name: name, kind: "seconds", text: doc, shape: integerShape(least, maxSeconds)}, get, read, showSeconds)
 }
 
 // interval is a key whose value is a time in seconds with a fraction.
 func interval[T any](name string, get func(*T) *value[time.Duration], doc string) field[T] {
 	read := func(w *walker, it item) (time.Duration, bool) {
 		v, ok := w.number(it)
-		if ok && !(v >= 0 && v <= 86400) {
-			w.errorf(it.mark, "must be between 0 and 86400 seconds")
+		if ok && !(v >= 0 && v <= maxInterval) {
+			w.errorf(it.mark, "must be between 0 and %d seconds", maxInterval)
 			return 0, false
 		}
 		return time.Duration(math.Round(v * float64(time.Second))), ok
 	}
-	return scalar(keyDoc{name: name, kind: "seconds, with a fraction", text: doc}, get, read, showSeconds)
+	return scalar(keyDoc{name: name, kind: "seconds, with a fraction", text: doc, shape: shape{"type": "number", "minimum": 0, "maximum": maxInterval}}, get, read, showSeconds)
 }
 
 // duration is a key of our own whose value is a duration such as 90s or 1h30m,
@@ -127,7 +130,8 @@ func duration[T any](
 		return v, ok
 	}
 	kind := "duration such as `90s` or `2m`, or seconds"
-	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func(d time.Duration) string {
+	words := shape{"type": []string{"string", "number"}, "pattern": `^-?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+$`}
+	return scalar(keyDoc{name: name, kind: kind, text: doc, shape: words}, get, read, func(d time.Duration) string {
 		return code(d.String())
 	})
 }
@@ -149,7 +153,7 @@ func clock[T any](name string, get func(*T) *value[time.Duration], doc string) f
 		}
 		return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute, true
 	}
-	return scalar(keyDoc{name: name, kind: "time such as `\"08:00\"`", text: doc}, get, read, func(d time.Duration) string {
+	return scalar(keyDoc{name: name, kind: "time such as `\"08:00\"`", text: doc, shape: clockShape()}, get, read, func(d time.Duration) string {
 		return code(fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60))
 	})
 }
@@ -170,7 +174,7 @@ func zone[T any](name string, get func(*T) *value[*time.Location], doc string) f
 		return location, true
 	}
 	kind := "time zone such as `Europe/Berlin`"
-	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func(l *time.Location) string {
+	return scalar(keyDoc{name: name, kind: kind, text: doc, shape: stringShape()}, get, read, func(l *time.Location) string {
 		return code(l.String())
 	})
 }
@@ -181,7 +185,7 @@ func secret[T any](name string, get func(*T) *value[Secret], doc string) field[T
 		v, ok := w.text(it)
 		return NewSecret(v), ok
 	}
-	return scalar(keyDoc{name: name, kind: "string", text: doc}, get, read, func(Secret) string { return "" })
+	return scalar(keyDoc{name: name, kind: "string", text: doc, shape: stringShape()}, get, read, func(Secret) string { return "" })
 }
 
 // names is a key whose value is a list of strings.
@@ -193,7 +197,7 @@ func names[T any](name string, get func(*T) *value[[]value[string]], doc string)
 		}
 		return w.texts(it), true
 	}
-	return scalar(keyDoc{name: name, kind: "list of strings", text: doc}, get, read, func(all []value[string]) string {
+	return scalar(keyDoc{name: name, kind: "list of strings", text: doc, shape: listShape(stringShape())}, get, read, func(all []value[string]) string {
 		var words []string
 		for _, v := range all {
 			words = append(words, code(v.v))
@@ -216,7 +220,8 @@ func oneOrMany[T any](name string, get func(*T) *value[[]value[string]], doc str
 		return w.texts(it), true
 	}
 	kind := "string, or list of strings"
-	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func([]value[string]) string { return "" })
+	either := shape{"type": []string{"string", "array"}, "items": stringShape()}
+	return scalar(keyDoc{name: name, kind: kind, text: doc, shape: either}, get, read, func([]value[string]) string { return "" })
 }
 
 // entries is a key whose value is a mapping of any keys to scalars, each taken
@@ -233,7 +238,8 @@ func entries[T any](name string, get func(*T) *value[[]entry], doc string) field
 		return all, ok
 	}
 	kind := "mapping of strings"
-	return scalar(keyDoc{name: name, kind: kind, text: doc}, get, read, func([]entry) string { return "" })
+	lines := shape{"type": "object", "additionalProperties": anyScalar()}
+	return scalar(keyDoc{name: name, kind: kind, text: doc, shape: lines}, get, read, func([]entry) string { return "" })
 }
 
 // entry is one line of a mapping of strings.

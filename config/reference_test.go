@@ -25,6 +25,10 @@ no key. Numbers, booleans and dates in mappings of strings are taken as they are
 
 Times in nodepool's keys are whole seconds. See [an example](examples/nodepool.yaml) with its
 [secure file](examples/secure.yaml).
+
+[nodepool.schema.json](nodepool.schema.json) is this page as a JSON schema, for editors that complete keys and mark
+mistakes. With yaml-language-server a file names it in its first line: ` + "`# yaml-language-server: $schema=PATH-OR-URL`" + `. It
+knows keys and types, and not which names refer to something: ` + "`poold check`" + ` does.
 `
 
 // TestReference checks that the documentation is that of the tables.

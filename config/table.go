@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+)
 
 // value is a value of a file with its position, or a default.
 type value[V any] struct {
@@ -33,8 +36,12 @@ type keyDoc struct {
 	name, kind, text string
 	required         bool
 	status           status
+	// shape is what the schema says of the value, unless sub does.
+	shape shape
 	// sub is the table of the mapping, or of the mappings in the list.
 	sub *section
+	// always marks a key that is read though the mapping is set aside.
+	always bool
 }
 
 // status says what becomes of a key.
@@ -57,14 +64,16 @@ type section struct {
 	defaults []string
 	// other is the section of mappings of another kind, nil if there are none.
 	other *section
+	// aside tells that some mappings belong to somebody else.
+	aside bool
+	// foreign are the keys that mean something to another driver.
+	foreign *regexp.Regexp
 }
 
 // field is a key that fills a part of a T.
 type field[T any] struct {
 	keyDoc
-	// always marks a key that is read though the mapping is set aside.
-	always bool
-	read   func(w *walker, key mark, it item, into *T)
+	read func(w *walker, key mark, it item, into *T)
 	// show returns the default, given a fresh T.
 	show func(fresh *T) string
 }
@@ -93,9 +102,9 @@ type table[T any] struct {
 	// other is the table of mappings that are of another kind, by what they
 	// hold. Nil means none.
 	other *variant[T]
-	// foreign reports whether an unknown key means something to another
-	// driver, so that it is noted and not refused. Nil means never.
-	foreign func(key string) bool
+	// foreign are unknown keys that mean something to another driver, so that
+	// they are noted and not refused. Nil means none.
+	foreign *regexp.Regexp
 }
 
 // variant is the table of those mappings that are of another kind.
@@ -107,7 +116,7 @@ type variant[T any] struct {
 
 // section returns the documentation of a table.
 func (t *table[T]) section() *section {
-	s := &section{title: t.title, about: t.about}
+	s := &section{title: t.title, about: t.about, aside: t.aside != nil, foreign: t.foreign}
 	if t.other != nil {
 		s.other = t.other.section()
 	}
@@ -165,7 +174,7 @@ func (t *table[T]) decode(w *walker, it item, into *T) {
 
 // unknown reports a key that is not in the table.
 func (t *table[T]) unknown(w *walker, p pair) {
-	if t.foreign != nil && t.foreign(p.key) {
+	if t.foreign != nil && t.foreign.MatchString(p.key) {
 		w.notef(p.keyMark, "the key %s has no effect: it is about a cloud that poold has no driver for", p.keyShown)
 		return
 	}
