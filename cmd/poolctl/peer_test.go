@@ -11,77 +11,70 @@ import (
 	"poold/store"
 )
 
-// A drain is a state that holds whether or not the peer runs; one that nobody
-// knows cannot be drained.
-func TestPeerDrain(t *testing.T) {
-	name, db, records := prefix(t)
-	session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one"}); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		line, drained string
-		code          int
-	}{
-		{"peer drain one --reason upgrade", "upgrade", 0},
-		{"peer drain one --reason again", "upgrade", 0},
-		{"peer drain two", "upgrade", exitNotFound},
-		{"peer undrain one", "", 0},
-		{"peer undrain one", "", 0},
-	} {
-		_, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
-		if code := codeOf(err); code != c.code {
-			t.Errorf("%s: exit code %d, %v", c.line, code, err)
-		}
-		s, err := records.Read(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := s.Drain("one")
-		if (d != nil) != (c.drained != "") || d != nil && (d.Reason != c.drained || d.By != who() || !d.At.Equal(noon)) {
-			t.Errorf("after %s the drain is %+v, want %q", c.line, d, c.drained)
-		}
-	}
+// state is what an operator makes and removes.
+type state struct {
+	by, reason string
+	at         time.Time
 }
 
-// The pause of a provider is a state, too, and the list shows it.
-func TestProviderPause(t *testing.T) {
-	name, db, records := prefix(t)
-	session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one", Providers: []string{"east"}}); err != nil {
-		t.Fatal(err)
-	}
+// A drain and the pause of a provider are states that hold whether or not
+// anybody runs; they are not made of what nobody knows.
+func TestStates(t *testing.T) {
 	for _, c := range []struct {
-		line, reason string
-		code         int
+		on, off, one, two string
+		list              []string // shows it
+		state             func(s *pool.Snapshot) *state
 	}{
-		{"provider pause east --reason upgrade", "upgrade", 0},
-		{"provider pause east --reason again", "upgrade", 0},
-		{"provider pause west", "upgrade", exitNotFound},
-		{"provider unpause east", "", 0},
-		{"provider unpause east", "", 0},
+		{"peer drain", "peer undrain", "one", "two", nil, func(s *pool.Snapshot) *state {
+			if d := s.Drain("one"); d != nil {
+				return &state{d.By, d.Reason, d.At}
+			}
+			return nil
+		}},
+		{"provider pause", "provider unpause", "east", "west", []string{"provider", "list"}, func(s *pool.Snapshot) *state {
+			if p := s.ProviderPause("east"); p != nil {
+				return &state{p.By, p.Reason, p.At}
+			}
+			return nil
+		}},
 	} {
-		_, err := poolctl(t, append(strings.Fields(c.line), "--prefix", name)...)
-		if code := codeOf(err); code != c.code {
-			t.Errorf("%s: exit code %d, %v", c.line, code, err)
-		}
-		s, err := records.Read(t.Context())
+		name, db, records := prefix(t)
+		session, err := store.OpenSession(t.Context(), db, time.Hour, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := s.ProviderPause("east")
-		if (p != nil) != (c.reason != "") || p != nil && (p.Reason != c.reason || p.By != who() || !p.At.Equal(noon)) {
-			t.Errorf("after %s the pause is %+v, want %q", c.line, p, c.reason)
+		if err := records.PutMember(t.Context(), session, &pool.Member{Name: "one", Providers: []string{"east"}}); err != nil {
+			t.Fatal(err)
 		}
-		out, err := poolctl(t, "provider", "list", "--prefix", name)
-		if err != nil || strings.Contains(out, "paused by") != (c.reason != "") {
-			t.Errorf("after %s the list says %v\n%s", c.line, err, out)
+		for _, step := range []struct {
+			line, reason string
+			code         int
+		}{
+			{c.on + " " + c.one + " --reason upgrade", "upgrade", 0},
+			{c.on + " " + c.one + " --reason again", "upgrade", 0},
+			{c.on + " " + c.two, "upgrade", exitNotFound},
+			{c.off + " " + c.one, "", 0},
+			{c.off + " " + c.one, "", 0},
+		} {
+			_, err := poolctl(t, append(strings.Fields(step.line), "--prefix", name)...)
+			if code := codeOf(err); code != step.code {
+				t.Errorf("%s: exit code %d, %v", step.line, code, err)
+			}
+			s, err := records.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			is := c.state(s)
+			if (is != nil) != (step.reason != "") || is != nil && (is.reason != step.reason || is.by != who() || !is.at.Equal(noon)) {
+				t.Errorf("after %s the state is %+v, want %q", step.line, is, step.reason)
+			}
+			if c.list == nil {
+				continue
+			}
+			out, err := poolctl(t, append(c.list, "--prefix", name)...)
+			if err != nil || strings.Contains(out, "paused by") != (step.reason != "") {
+				t.Errorf("after %s the list says %v\n%s", step.line, err, out)
+			}
 		}
 	}
 }
