@@ -32,7 +32,8 @@ func TestNothingIsRetiredInDispute(t *testing.T) {
 		"another peer still has the pool": {other, []map[string]string{prints(other), prints(east)}, true},
 	} {
 		w := newWorld(t, east)
-		w.have(1, "big", "east")
+		w.have(2, "big", "east")
+		w.nodes["n002"].State = pool.NodeBuilding
 		w.cat.Providers = []pool.Provider{c.has}
 		for _, p := range c.members {
 			w.members = append(w.members, &pool.Member{Prints: p, Providers: []string{"east"}})
@@ -40,6 +41,9 @@ func TestNothingIsRetiredInDispute(t *testing.T) {
 		w.quietly()
 		if stays := w.nodes["n001"].State == pool.NodeReady; stays != c.stays {
 			t.Errorf("%s: the node is %s", name, w.nodes["n001"].State)
+		}
+		if stays := w.nodes["n002"].State == pool.NodeBuilding; stays != c.stays {
+			t.Errorf("%s: the node that boots is %s", name, w.nodes["n002"].State)
 		}
 	}
 }

@@ -28,7 +28,9 @@ func (d *decider) retire() {
 			dead = append(dead, n)
 		case pool.NodeInUse:
 			d.retireInUse(n)
-		case pool.NodeBuilding, pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
+		case pool.NodeBuilding:
+			d.retireUnoffered(n)
+		case pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting:
 		}
 	}
 	d.forget(dead)
@@ -84,13 +86,26 @@ func (d *decider) retireInUse(n *pool.Node) {
 	d.end(n, pool.NodeUsed, "in use for longer than max-in-use-age")
 }
 
-func (d *decider) retireIdle(n *pool.Node) {
+// retireUnoffered ends a node that nobody offers any more, and returns whether it
+// is one. It need not boot for that: nobody knows any more how it is to be
+// reached, and its boot would run into the timeout.
+func (d *decider) retireUnoffered(n *pool.Node) bool {
 	s := d.slices[[2]string{n.Provider, n.Pool}]
 	switch {
 	case s == nil:
 		d.endUnlessDisputed(n, "its pool left the configuration")
 	case s.slots[n.Label] == nil || d.labels[n.Label] == nil:
 		d.endUnlessDisputed(n, "its label left the configuration")
+	default:
+		return false
+	}
+	return true
+}
+
+func (d *decider) retireIdle(n *pool.Node) {
+	s := d.slices[[2]string{n.Provider, n.Pool}]
+	switch {
+	case d.retireUnoffered(n):
 	case d.outOfService(n) != "":
 		d.end(n, onTheWayOut(n), "its image was "+d.outOfService(n))
 	case s.outdated(n) != "":
