@@ -44,6 +44,14 @@ func follow(t *testing.T, main, secure string) *following {
 	o := Options{
 		ConfigFile: filepath.Join(f.dir, "nodepool.yaml"), SecureFile: filepath.Join(f.dir, "secure.yaml"), Log: zap.New(core),
 	}
+	f.fileReload = newFollower(t, o).files
+	return f
+}
+
+// newFollower makes a peer that follows the files of its options, and looks at
+// them often once it runs.
+func newFollower(t *testing.T, o Options) *Daemon {
+	t.Helper()
 	in, err := o.readInput()
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +61,9 @@ func follow(t *testing.T, main, secure string) *following {
 		t.Fatal(err)
 	}
 	d := newDaemon(cfg, o)
+	d.lookPause = 20 * time.Millisecond
 	d.files.follow(in, *cfg, o.readInput)
-	f.fileReload = d.files
-	return f
+	return d
 }
 
 func (f *following) write(name, text string) {
@@ -368,19 +376,10 @@ func TestAProviderLeaves(t *testing.T) {
 	}
 	rewrite(followedConfig)
 	e.serveCloud()
-	in, err := o.readInput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, _, err := config.Parse(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDaemon(cfg, o)
-	d.lookPause = 20 * time.Millisecond
-	d.files.follow(in, *cfg, o.readInput)
+	d := newFollower(t, o)
 	db := memkv.New(time.Now())
 	e.run(d, db)
+	var err error
 	if e.client, err = client.New(db, "", "ci"); err != nil {
 		t.Fatal(err)
 	}

@@ -159,17 +159,7 @@ func TestAnImageLeaves(t *testing.T) {
 	}
 	rewrite(text)
 	o := Options{ConfigFile: file, Log: zap.NewNop()}
-	in, err := o.readInput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, _, err := config.Parse(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDaemon(cfg, o)
-	d.lookPause = 20 * time.Millisecond
-	d.files.follow(in, *cfg, o.readInput)
+	d := newFollower(t, o)
 	db := memkv.New(time.Now())
 	(&economy{t: t}).run(d, db)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
