@@ -52,7 +52,8 @@ type account struct {
 		UserDomain    string `yaml:"user_domain_name"`
 		ProjectDomain string `yaml:"project_domain_name"`
 	} `yaml:"auth"`
-	Region string `yaml:"region_name"`
+	Region  string `yaml:"region_name"`
+	Timeout int    `yaml:"api_timeout,omitempty"` // seconds
 }
 
 // labDir is where the lab keeps its state, beside its clouds.yaml.

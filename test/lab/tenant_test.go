@@ -87,6 +87,7 @@ func newTenant(t *testing.T, regions ...string) *tenant {
 func (n *tenant) cloud(known map[string]account, name string) account {
 	a := known["ci-"+name]
 	a.Auth.User, a.Auth.Password, a.Auth.Project = n.name, password, n.name
+	a.Timeout = int(patience.Seconds())
 	return a
 }
 

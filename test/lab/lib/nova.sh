@@ -116,7 +116,8 @@ init_cells() { # REGION
 
 start_nova() { # REGION
 	local r=$1 d=$ETC/r$1/nova
-	uwsgi_app "nova-api-r$r" "$(port "$r" nova)" "$LAB_WORKERS" 1 /usr/bin/nova-api-wsgi \
+	# It works on one call at a time, and waits for neutron and glance meanwhile.
+	uwsgi_app "nova-api-r$r" "$(port "$r" nova)" "$((2 * LAB_WORKERS))" 1 /usr/bin/nova-api-wsgi \
 		OS_NOVA_CONFIG_DIR="$d"
 	start "nova-conductor-r$r" nova-conductor --config-file "$d/nova.conf"
 	start "nova-scheduler-r$r" nova-scheduler --config-file "$d/nova.conf"
