@@ -305,12 +305,7 @@ func (r *fileReload) letIn() {
 	if r.read == nil || len(missing) == 0 {
 		return
 	}
-	// What is in force is read by others, and this adds to it.
-	cfg, _, err := config.Parse(r.taken)
-	if err != nil {
-		return // it was taken, so that cannot be
-	}
-	next, err := r.arrange(cfg, before.leaving, before.kept, before)
+	next, err := r.arrange(before.cfg, before.leaving, before.kept, before)
 	if slices.Equal(next.closed(), missing) {
 		return
 	}

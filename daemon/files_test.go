@@ -349,6 +349,34 @@ providers:
 	}
 }
 
+// A setup adds to a configuration what its clouds want, and leaves the one it was
+// made from as it is: others are reading that.
+func TestArrangeLeavesTheConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clouds.yaml")
+	t.Setenv("OS_CLIENT_CONFIG_FILE", path)
+	const north = "clouds: {north: {image_format: raw, auth: {auth_url: 'http://127.0.0.1:1/v3', user_id: u, password: p}}}"
+	if err := os.WriteFile(path, []byte(north), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := follow(t, `labels: [{name: one}]
+diskimages: [{name: i, formats: [qcow2], elements: [vm]}]
+providers:
+  - {name: n, cloud: north, diskimages: [{name: i}], pools: [{name: m, labels: [{name: one, diskimage: i, flavor-name: f}]}]}
+`, "")
+	f.view.Store(store.New(memkv.New(time.Now()), "", zap.NewNop()).View())
+	before := f.setup().cfg
+	next, err := f.arrange(before, nil, nil, f.setup())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := before.Catalog.Images[0].Formats; !slices.Equal(got, []string{"qcow2"}) {
+		t.Errorf("the configuration asks for %v now", got)
+	}
+	if got := next.cfg.Catalog.Images[0].Formats; !slices.Equal(got, []string{"qcow2", "raw"}) {
+		t.Errorf("built is %v", got)
+	}
+}
+
 // withoutSouth is what is left when the second provider leaves.
 func withoutSouth() string {
 	head, _, _ := strings.Cut(followedConfig, "  - <<: *north")

@@ -97,7 +97,9 @@ func (d *Daemon) catalog() *pool.Catalog { return &d.setup().cfg.Catalog }
 // learned. The error says which providers cannot be opened; the setup is without
 // them then.
 func (d *Daemon) arrange(cfg *config.Config, leaving []pool.Provider, kept []string, before *setup) (*setup, error) {
-	s := &setup{cfg: cfg, leaving: leaving, kept: kept, loaded: before.loaded}
+	own := *cfg // that of another setup may be being read
+	own.Catalog.Images = slices.Clone(cfg.Catalog.Images)
+	s := &setup{cfg: &own, leaving: leaving, kept: kept, loaded: before.loaded}
 	err := d.openClouds(s, before)
 	s.duties = d.configuredDuties(s)
 	return s, err
@@ -125,7 +127,7 @@ func (d *Daemon) openClouds(s, before *setup) error {
 		for _, use := range p.Images {
 			i := s.cfg.Catalog.Image(use.Name)
 			if format := reach.driver.ImageFormat(); i != nil && !slices.Contains(i.Formats, format) {
-				i.Formats = append(i.Formats, format)
+				i.Formats = append(slices.Clip(i.Formats), format)
 			}
 		}
 	}
