@@ -13,6 +13,9 @@ const (
 	// peer with 10,000 nodes and 50 providers allocates.
 	calmEvery = 10 * time.Second
 	calmBytes = 16 << 20
+	// calmGarbage is how much garbage may lie about between bursts, in percent of
+	// what lives: then collections are rare anyway.
+	calmGarbage = 40
 )
 
 // calm notices the end of bursts, by what was allocated since the process
@@ -31,14 +34,16 @@ func (c *calm) over(allocated uint64) bool {
 }
 
 // giveBack gives memory back to the operating system after each burst, until
-// ctx ends. Go does that by itself, but only minutes later, and keeps much of
-// it. It costs one collection for each burst, and nothing while it lasts or
-// while nothing happens.
+// ctx ends, and has it stay small until the next. Go does that by itself, but only
+// minutes later, and keeps much of it. It costs one collection for each burst,
+// and nothing while it lasts or while nothing happens.
 func giveBack(ctx context.Context) {
 	tick := time.NewTicker(calmEvery)
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	var c calm
+	restore := func() {}
+	defer func() { restore() }()
 	for {
 		select {
 		case <-tick.C:
@@ -46,8 +51,14 @@ func giveBack(ctx context.Context) {
 			return
 		}
 		metrics.Read(sample)
-		if c.over(sample[0].Value.Uint64()) {
+		switch ended := c.over(sample[0].Value.Uint64()); {
+		case ended:
+			usual := debug.SetGCPercent(calmGarbage)
+			restore = func() { debug.SetGCPercent(usual) }
 			debug.FreeOSMemory()
+		case c.busy:
+			restore()
+			restore = func() {}
 		}
 	}
 }
