@@ -20,7 +20,7 @@ const (
 	// nobody waits for, it is goneMin at least. One list serves all nodes: for
 	// every bootsShare that boot there may be as many more, crowdMax times as
 	// many at most.
-	paceMin    = 200 * time.Millisecond
+	paceMin    = 100 * time.Millisecond
 	goneMin    = time.Second
 	paceMax    = 5 * time.Second
 	lateShare  = 16
