@@ -363,7 +363,7 @@ func (d *Daemon) member(ctx context.Context, session *store.Session, owned *owne
 
 // memberOf is what a peer with a setup shows of itself.
 func (d *Daemon) memberOf(s *setup) (*pool.Member, error) {
-	m := &pool.Member{Name: d.name, Roles: d.cfg.Roles, Version: d.version, Configured: s.loaded}
+	m := &pool.Member{Name: d.name, Roles: d.cfg.Roles, Version: d.version, Records: pool.RecordVersion, Configured: s.loaded}
 	catalog := &s.cfg.Catalog
 	var err error
 	if m.Prints, err = catalog.Prints(); err != nil {

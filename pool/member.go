@@ -14,10 +14,13 @@ const (
 
 // Member is one running peer, in etcd under its lease.
 type Member struct {
-	V       int       `json:"v"`
-	Name    string    `json:"name"`
-	Roles   []Role    `json:"roles"`
-	Version string    `json:"version"`
+	V       int    `json:"v"`
+	Name    string `json:"name"`
+	Roles   []Role `json:"roles"`
+	Version string `json:"version"`
+	// Records is the newest version of records that it reads, 0 if it does not
+	// say.
+	Records int       `json:"records,omitempty"`
 	Started time.Time `json:"started"`
 	// Configured is when it took its configuration over.
 	Configured time.Time `json:"configured,omitzero"`

@@ -9,17 +9,23 @@ import (
 	"strings"
 )
 
-// RecordVersion is the version that records are written with.
-const RecordVersion = 1
+const (
+	// RecordVersion is the newest version of records that this program reads and
+	// writes. There is a new one when an older program must not touch a record
+	// that has something; a field more is not that, for it survives.
+	RecordVersion = 1
+	// OldestVersion is the oldest version that it reads and writes.
+	OldestVersion = 1
+)
 
 // Record is what every record carries besides its own fields.
 type Record struct {
 	// Revision is the etcd mod_revision the record was read at; 0 for one
 	// that was never written.
 	Revision int64 `json:"-"`
-	// Extra holds the fields of the stored record that this version does not
-	// know; they survive a rewrite.
-	Extra map[string]json.RawMessage `json:"-"`
+	// Stored is the record as it was read, if it has fields that this version
+	// does not know; they survive a rewrite.
+	Stored json.RawMessage `json:"-"`
 }
 
 // Change is a record before and after. A nil Before creates the record, which

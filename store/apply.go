@@ -302,13 +302,14 @@ func addChange[T any](p *plan, c kind[T], ch pool.Change[T]) error {
 		p.txn.Then = append(p.txn.Then, kv.Delete(key))
 		return nil
 	}
-	value, err := c.encode(ch.After)
+	as := p.store.writes()
+	value, err := c.encode(ch.After, as)
 	if err != nil {
 		return err
 	}
 	p.txn.Then = append(p.txn.Then, kv.Put(key, value))
 	if c.immutable {
-		p.own[key] = ownWrite{value, ch.After}
+		p.own[key] = ownWrite{value: value, record: ch.After, version: as}
 	}
 	return nil
 }

@@ -348,7 +348,7 @@ func TestLostRepliesUnderOthersWrites(t *testing.T) {
 			other := []byte(`{"v":1,"id":"a","provider":"p","state":"ready"}`)
 			if c.same {
 				var err error
-				if other, err = r.codec.nodes.encode(w.Nodes[0].After); err != nil {
+				if other, err = r.codec.nodes.encode(w.Nodes[0].After, pool.RecordVersion); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -16,7 +16,7 @@ const commandTTL = 10 * time.Minute
 // PutCommand creates a command under its ID, with a lease of ten minutes of
 // its own, and returns its revision.
 func (s *Store) PutCommand(ctx context.Context, c *pool.Command) (int64, error) {
-	value, err := s.codec.commands.encode(c)
+	value, err := s.codec.commands.encode(c, s.writes())
 	if err != nil {
 		return 0, err
 	}

@@ -24,7 +24,7 @@ func (s *Store) decodeRequest(p place, it kv.Item) *pool.Request {
 	r, err := s.codec.requests.decode(s.keys, p, it)
 	switch {
 	case errors.Is(err, errNewer):
-		r.Defect = fmt.Sprintf("version %d is not known, only up to %d", r.V, pool.RecordVersion)
+		r.Defect = fmt.Sprintf("version %d is not known, only up to %d", r.V, s.codec.requests.newest)
 	case err != nil:
 		r.Defect = "the value cannot be read: " + strings.TrimPrefix(err.Error(), "decode "+it.Key+": ")
 	default:

@@ -24,10 +24,11 @@
 //   - An [Ownership] ends, with the contexts made from it, before its lease
 //     can have died, on a clock that also counts while the machine is
 //     suspended.
-//   - Unknown fields of a record survive a rewrite; only those of the record
-//     itself, not those inside its nested values. A record of a newer version
-//     is never changed and appears in no list, only in Snapshot.Unreadable; a
-//     request of a newer version appears with a Defect.
+//   - Unknown fields of a record, at any depth, survive a rewrite; but those of an
+//     element of a list that has neither id, name nor node go when it changes.
+//   - A record of a newer version is never changed and appears in no list, only in
+//     Snapshot.Unreadable; a request of a newer version appears with a Defect.
+//     Records are written in the newest version that every member reads.
 //
 // Errors are those of package pool. Everything is safe for concurrent use.
 package store

@@ -10,9 +10,10 @@ import (
 
 // PutMember shows a peer to the others for as long as its session lives, or
 // replaces what it showed before; a new life of a peer replaces the last one
-// of the same name.
+// of the same name. It is written in the oldest version, for whoever comes must
+// be able to read what it says of versions.
 func (s *Store) PutMember(ctx context.Context, session *Session, m *pool.Member) error {
-	value, err := s.codec.members.encode(m)
+	value, err := s.codec.members.encode(m, pool.OldestVersion)
 	if err != nil {
 		return err
 	}
@@ -26,9 +27,9 @@ func (s *Store) PutMember(ctx context.Context, session *Session, m *pool.Member)
 }
 
 // PutOffer shows what a peer's file has, and goes on doing so when the peer is
-// gone. Each peer writes its own.
+// gone. Each peer writes its own, in the oldest version as well.
 func (s *Store) PutOffer(ctx context.Context, o *pool.Offer) error {
-	value, err := s.codec.offers.encode(o)
+	value, err := s.codec.offers.encode(o, pool.OldestVersion)
 	if err != nil {
 		return err
 	}

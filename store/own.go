@@ -22,8 +22,9 @@ type own struct {
 
 // ownWrite is a record and the value that it was encoded to.
 type ownWrite struct {
-	value  []byte
-	record any
+	value   []byte
+	record  any
+	version int
 }
 
 // expect remembers writes that are about to be made.
@@ -45,15 +46,16 @@ func (o *own) forget(writes map[string]ownWrite) {
 	}
 }
 
-// take returns the record that an item is the value of, or nil. Whoever made
-// it, it is the same to the last byte.
-func (o *own) take(it kv.Item) any {
+// take returns the record that an item is the value of, nil if it is not known,
+// and the version it was written in. Whoever made it, it is the same to the last
+// byte.
+func (o *own) take(it kv.Item) (record any, version int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	w, found := o.written[it.Key]
 	if !found || !bytes.Equal(w.value, it.Value) {
-		return nil
+		return nil, 0
 	}
 	delete(o.written, it.Key)
-	return w.record
+	return w.record, w.version
 }

@@ -22,7 +22,9 @@ type Store struct {
 	log   *zap.Logger
 	// seen is the highest revision that a reply has told.
 	seen atomic.Int64
-	own  own
+	// lowest is the newest version that all members read; 0 is not known.
+	lowest atomic.Int64
+	own    own
 }
 
 // New returns a store of the records under prefix; "" is [DefaultPrefix].
@@ -30,7 +32,32 @@ func New(records kv.KV, prefix string, log *zap.Logger) *Store {
 	if prefix == "" {
 		prefix = DefaultPrefix
 	}
-	return &Store{kv: records, keys: newKeys(prefix), codec: newCodec(), log: log.Named("store")}
+	return newVersion(records, prefix, log, pool.RecordVersion)
+}
+
+// newVersion is New of a program that knows the records up to a version.
+func newVersion(records kv.KV, prefix string, log *zap.Logger, newest int) *Store {
+	return &Store{kv: records, keys: newKeys(prefix), codec: newCodec(newest), log: log.Named("store")}
+}
+
+// writes is the version that records are written in: one that every member
+// reads, as far as it is known who there is. Without a [View], as in poolctl, it
+// is the oldest.
+func (s *Store) writes() int {
+	lowest := int(s.lowest.Load())
+	return min(max(lowest, pool.OldestVersion), s.codec.members.newest)
+}
+
+// met remembers who there is.
+func (s *Store) met(members []*pool.Member) {
+	lowest := 0
+	for _, m := range members {
+		reads := max(m.Records, pool.OldestVersion)
+		if lowest == 0 || reads < lowest {
+			lowest = reads
+		}
+	}
+	s.lowest.Store(int64(lowest))
 }
 
 // installation is the value of the key of the same name.

@@ -126,8 +126,9 @@ func (t *tables) decode(s *Store, p place, it kv.Item) error { //nolint:cyclop /
 // decodeInto takes in one item; a record that cannot be read is not shown in
 // an older version either.
 func decodeInto[T any](s *Store, t *table[T], c kind[T], p place, it kv.Item) error {
-	if r, ok := s.own.take(it).(*T); ok {
-		t.set(it.Key, c.stored(*r, p, it))
+	mine, as := s.own.take(it)
+	if r, ok := mine.(*T); ok {
+		t.set(it.Key, c.stored(*r, as, p, it))
 		return nil
 	}
 	r, err := c.decode(s.keys, p, it)

@@ -195,6 +195,9 @@ func (v *View) follow(b kv.Batch) {
 func (v *View) advance(revision int64) {
 	v.revision = revision
 	v.store.saw(revision)
+	if len(v.tables.members.pending) > 0 {
+		v.store.met(v.tables.members.list())
+	}
 	v.current = nil
 	close(v.moved)
 	v.moved = make(chan struct{})

@@ -140,7 +140,7 @@ func TestViewTakesOwnWrites(t *testing.T) {
 		}
 		mine := pending("c")
 		mine.HostKeys = []string{"ours"}
-		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "c"): {[]byte("what was never written"), mine}})
+		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "c"): {value: []byte("what was never written"), record: mine}})
 		other := New(r.kv, "", zap.NewNop())
 		if _, err := other.Apply(t.Context(), nil, create(pending("c"))); err != nil {
 			t.Fatal(err)
@@ -151,12 +151,12 @@ func TestViewTakesOwnWrites(t *testing.T) {
 		}
 		// This one has something that its value does not tell of.
 		own := pending("d")
-		value, err := r.codec.nodes.encode(own)
+		value, err := r.codec.nodes.encode(own, pool.RecordVersion)
 		if err != nil {
 			t.Fatal(err)
 		}
 		own.HostKeys = []string{"ours"}
-		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "d"): {value, own}})
+		r.Store.own.expect(map[string]ownWrite{r.keys.node("p", "d"): {value: value, record: own, version: pool.RecordVersion}})
 		r.raw(t, kv.Put(r.keys.node("p", "d"), value))
 		synctest.Wait()
 		if nodes := v.Snapshot().Nodes; len(nodes[len(nodes)-1].HostKeys) != 1 {
