@@ -261,14 +261,9 @@ func (d *decider) equip(o *slot) {
 		return
 	}
 	o.flavor, o.known = p.quota.Flavor(o.spec)
-	o.resources = pool.Resources{
-		Instances: 1, Cores: o.flavor.Cores, RAMMiB: o.flavor.RAMMiB, Ports: int64(max(1, len(o.spec.Networks))),
-	}
+	o.resources = o.spec.Needs(o.flavor)
 	if o.slice.conf.AutoFloatingIP {
 		o.resources.FloatingIPs = 1
-	}
-	if o.spec.BootFromVolume {
-		o.resources.Volumes, o.resources.VolumeGB = 1, o.spec.VolumeGB
 	}
 	d.chooseSource(o)
 	if o.problem.class != "" {

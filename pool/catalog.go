@@ -328,6 +328,15 @@ type LabelSpec struct {
 	ReadyTimeout time.Duration `json:"ready_timeout,omitzero"`
 }
 
+// Needs is what a node of a flavor takes of the quota, without a floating IP.
+func (l *LabelSpec) Needs(f Flavor) Resources {
+	r := Resources{Instances: 1, Cores: f.Cores, RAMMiB: f.RAMMiB, Ports: int64(max(1, len(l.Networks)))}
+	if l.BootFromVolume {
+		r.Volumes, r.VolumeGB = 1, l.VolumeGB
+	}
+	return r
+}
+
 // Image is a recipe that poold builds itself.
 type Image struct {
 	Name string
