@@ -27,6 +27,7 @@ var (
 	_ cloud.Sweeper     = (*Driver)(nil)
 	_ cloud.Cleaner     = (*Driver)(nil)
 	_ cloud.ImageDriver = (*Driver)(nil)
+	_ cloud.Surveyor    = (*Driver)(nil)
 
 	_ cloud.ImageImporter = (*Driver)(nil)
 	_ cloud.ObjectStore   = (*Driver)(nil)

@@ -25,6 +25,7 @@ func imageOperations() map[string]func(*request) (answer, error) {
 		"POST/images/{id}/import": importImage,
 		"GET/info/import":         importMethods,
 		"GET/info/stores":         imageStores,
+		"GET/schemas/{id}":        showSchema,
 		"GET/images/{id}/file":    downloadImage,
 		"POST/tasks":              beginTask,
 		"GET/tasks":               listTasks,
@@ -159,15 +160,33 @@ func createImage(r *request) (answer, error) {
 	}, nil
 }
 
+// diskFormats are those that Glance's schema allows.
+func diskFormats() []string {
+	return []string{"ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"}
+}
+
+// showSchema shows what of the schema of images is asked for.
+func showSchema(r *request) (answer, error) {
+	if r.path[1] != "image" {
+		return answer{}, &sim.CallError{Status: http.StatusNotFound, Message: "The resource could not be found."}
+	}
+	formats := []any{nil}
+	for _, f := range diskFormats() {
+		formats = append(formats, f)
+	}
+	return ok(map[string]any{"name": "image", "properties": map[string]any{
+		"disk_format": map[string]any{"type": []string{"null", "string"}, "description": "Format of the disk", "enum": formats},
+	}})
+}
+
 // checkSchema refuses what Glance's schema does.
 func checkSchema(spec *sim.ImageSpec) error {
-	formats := []string{"", "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"}
 	var bad string
 	switch {
 	case spec.ID != "" && !regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`).MatchString(spec.ID):
 		bad = "'" + spec.ID + "' does not match '^([0-9a-fA-F]){8}-...'"
-	case !slices.Contains(formats, spec.Format):
-		bad = "'" + spec.Format + "' is not one of " + strings.Join(formats[1:], ", ")
+	case spec.Format != "" && !slices.Contains(diskFormats(), spec.Format):
+		bad = "'" + spec.Format + "' is not one of " + strings.Join(diskFormats(), ", ")
 	default:
 		return nil
 	}
