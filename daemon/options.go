@@ -63,9 +63,14 @@ func readSource(name string) (config.Source, error) {
 // parseConfig parses, and prints the notes.
 func parseConfig(out io.Writer, in config.Input) (*config.Config, error) {
 	cfg, notes, err := config.Parse(in)
+	return cfg, errors.Join(err, printNotes(out, notes))
+}
+
+func printNotes(out io.Writer, notes []config.Note) error {
 	for _, n := range notes {
-		_, werr := fmt.Fprintf(out, "note: %s\n", n)
-		err = errors.Join(err, werr)
+		if _, err := fmt.Fprintf(out, "note: %s\n", n); err != nil {
+			return err
+		}
 	}
-	return cfg, err
+	return nil
 }

@@ -75,10 +75,18 @@ func hangups() <-chan os.Signal {
 
 // check validates the configuration and says nothing if it is good.
 func check(f *flags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check -c FILE [-s FILE]",
+	var online bool
+	cmd := &cobra.Command{
+		Use:   "check -c FILE [-s FILE] [--online]",
 		Short: "Validate the configuration: exit 0 if it is good, 1 with every defect if not",
-		Args:  cobra.NoArgs,
+		Long: `Validate the configuration: exit 0 if it is good, 1 with every defect if not.
+
+With --online the clouds are asked, too, all at once: whether they let us in, and
+have the flavors, images, networks, security groups, key pairs, server groups and
+zones that the file names, formats of images, and quota. Nothing is changed there.
+Each cloud gets a dozen calls or two, no faster than the provider's rate, beside
+those of a poold that may be running. --log-level debug shows them.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := f.options(cmd.OutOrStdout())
 			if err != nil {
@@ -87,10 +95,15 @@ func check(f *flags) *cobra.Command {
 			if o.ConfigFile == "" {
 				return errors.New("which configuration? Say -c nodepool.yaml")
 			}
+			if online {
+				return daemon.CheckOnline(cmd.Context(), o)
+			}
 			_, err = daemon.LoadConfig(o)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&online, "online", false, "ask the clouds, too")
+	return cmd
 }
 
 // dev runs the demo, or a part of it.
