@@ -160,11 +160,11 @@ const (
 
 // startFail asks why, and writes that a node failed.
 func (r *run) startFail(ctx context.Context, f failing, now time.Time) {
-	n, inst := f.t.node, f.t.inst
+	n, inst, marks := f.t.node, f.t.inst, f.t.marks
 	f.t.busy = true
 	r.running.evidence++
 	r.spawn(ctx, func(ctx context.Context) effect {
-		settled := r.settled(r.fail(ctx, n, inst, failing{kind: f.kind, reason: f.reason, output: f.output}, now))
+		settled := r.settled(r.fail(ctx, n, inst, failing{kind: f.kind, reason: f.reason, output: f.output, marks: marks}, now))
 		return func(r *run, end time.Time) {
 			r.running.evidence--
 			settled(r, end)
@@ -192,6 +192,9 @@ func (l *Launcher) fail(ctx context.Context, n *pool.Node, inst cloud.Instance, 
 	}
 	after := n.Moved(pool.NodeFailed, pool.Launcher, reason, now)
 	after.Failure = kind
+	if n.State == pool.NodeBuilding {
+		f.marks.put(after)
+	}
 	if inst.ID != "" {
 		after.InstanceID = inst.ID
 	}

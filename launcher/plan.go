@@ -69,6 +69,8 @@ type failing struct {
 	reason string
 	// output is what the node itself says about it, "" if it says nothing.
 	output string
+	// marks are how far its boot got.
+	marks marks
 }
 
 // reaching is a node to be reached before its launch takes too long; a zero

@@ -256,6 +256,7 @@ func (r *run) see(t *track, i *cloud.Instance, at time.Time) {
 	if t.inst.ID == "" && b != nil {
 		b.found++
 	}
+	t.marks.saw(i, at)
 	if i.Status == cloud.StatusActive && t.inst.Status != cloud.StatusActive && t.node.State == pool.NodeBuilding &&
 		b != nil && !b.answered.IsZero() {
 		r.view.learnBoot(t, b.answered, at)

@@ -65,9 +65,11 @@ type reached struct {
 	// asked is the write of the intention to expose, if one was made.
 	asked     []written
 	addresses []pool.Address
-	ip        string
-	hostKeys  []string
-	err       error
+	// exposed says that one of them is a floating IP that it got just now.
+	exposed  bool
+	ip       string
+	hostKeys []string
+	err      error
 	// output is what the node said about whether it is ready.
 	output string
 	// story is how it went, for the timeline.
@@ -80,27 +82,42 @@ func (r *run) startReach(ctx context.Context, e reaching, now time.Time) {
 	t, n, inst := e.t, e.t.node, e.t.inst
 	stopCtx, stop := context.WithCancelCause(ctx)
 	t.busy, t.stop = true, func() { stop(errNotWanted) }
+	t.marks = marks{active: t.marks.active}
 	r.spawn(ctx, func(context.Context) effect {
 		defer stop(nil)
 		launch, cancelLaunch := bound(stopCtx, e.deadline)
 		defer cancelLaunch()
 		boot, cancelBoot := r.bootBound(launch)
 		defer cancelBoot()
-		got := r.reach(boot, n, inst, now)
+		got := reached{addresses: inst.Addresses}
+		r.address(boot, n, inst, now, &got)
+		// The loop has the clock.
+		if got.exposed && !r.deliver(ctx, func(_ *run, at time.Time) { t.marks.addressed = at }) {
+			return nil
+		}
+		if got.err == nil {
+			r.connect(boot, n, inst, now, &got)
+		}
 		kind := failureOf(boot, got.err)
 		got.story = "reachable"
 		if got.err == nil && checks(r.labelSpec(n)) {
-			// The loop has the clock.
-			if !r.deliver(ctx, func(_ *run, at time.Time) { got.story += " after " + since(now, at) }) {
+			if !r.deliver(ctx, func(_ *run, at time.Time) {
+				got.story += " after " + since(now, at)
+				t.marks.reachable = at
+			}) {
 				return nil
 			}
 			kind = r.confirm(launch, boot, n, inst, &got)
 			return func(r *run, end time.Time) {
 				r.checked(&got, now, end)
+				t.marks.reached(&got, now, end)
 				r.reachEnded(ctx, t, &got, kind, end)
 			}
 		}
-		return func(r *run, end time.Time) { r.reachEnded(ctx, t, &got, kind, end) }
+		return func(r *run, end time.Time) {
+			t.marks.reached(&got, now, end)
+			r.reachEnded(ctx, t, &got, kind, end)
+		}
 	})
 }
 
@@ -165,27 +182,28 @@ func failureOf(ctx context.Context, err error) pool.Kind {
 	return pool.KindUnreachable
 }
 
-// reach does what is between active and ready.
-func (l *Launcher) reach(ctx context.Context, n *pool.Node, inst cloud.Instance, now time.Time) reached {
-	got := reached{addresses: inst.Addresses}
-	if got.err = l.expose(ctx, n, inst, now, &got); got.err != nil {
-		return got
+// address gets an instance the address to connect to.
+func (l *Launcher) address(ctx context.Context, n *pool.Node, inst cloud.Instance, now time.Time, got *reached) {
+	if got.err = l.expose(ctx, n, inst, now, got); got.err != nil {
+		return
 	}
 	if got.ip, got.err = l.choose(ctx, inst, got.addresses); got.err != nil {
-		return got
+		return
 	}
 	if got.ip == "" {
 		got.err = &cloud.Error{Kind: pool.KindUnreachable, Op: "connect", Err: errors.New("the instance has no address")}
-		return got
 	}
+}
+
+// connect waits until an instance that has its address answers.
+func (l *Launcher) connect(ctx context.Context, n *pool.Node, inst cloud.Instance, now time.Time, got *reached) {
 	if l.prover != nil {
-		l.prove(ctx, inst, now, &got)
-		return got
+		l.prove(ctx, inst, now, got)
+		return
 	}
 	if ls := l.labelSpec(n); ls == nil || ls.HostKeyChecking {
 		got.hostKeys, got.err = l.reacher(ctx, Target{IP: got.ip, Port: n.Port, Type: n.Type})
 	}
-	return got
 }
 
 // choose returns the address to connect to: the one that the driver prefers,
@@ -250,7 +268,7 @@ func (l *Launcher) expose(ctx context.Context, n *pool.Node, inst cloud.Instance
 		return err
 	})
 	if err == nil {
-		got.addresses = append(slices.Clone(got.addresses), address)
+		got.addresses, got.exposed = append(slices.Clone(got.addresses), address), true
 	}
 	return err
 }

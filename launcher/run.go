@@ -279,6 +279,9 @@ func (m *move) after(now time.Time) *pool.Node {
 		return n
 	}
 	n := m.t.node.Moved(m.to, pool.Launcher, m.reason, now)
+	if m.t.node.State == pool.NodeBuilding {
+		m.t.marks.put(n)
+	}
 	if m.to == pool.NodeReady {
 		m.t.arrived.describe(n, &m.t.inst)
 	}

@@ -40,6 +40,8 @@ type track struct {
 	asks  int
 	// arrived is how the instance was reached, until that is on record.
 	arrived *reached
+	// marks are how far the boot got.
+	marks marks
 	// round is the last absorb that found the node.
 	round uint64
 	// cleared says that no floating IP of the node is left; clearTried that

@@ -171,6 +171,12 @@ type Node struct {
 	// ExposeAsked is when a floating IP was first asked for: after it, one
 	// may exist that InstanceID's addresses do not show.
 	ExposeAsked *time.Time `json:"expose_asked,omitempty"`
+	// Active, Addressed and Reachable are when the instance was first seen to be
+	// active, when it had the address to connect to, and when it answered there.
+	// They are written with the state that a boot ends in, as far as it got.
+	Active      *time.Time `json:"active,omitempty"`
+	Addressed   *time.Time `json:"addressed,omitempty"`
+	Reachable   *time.Time `json:"reachable,omitempty"`
 	Addresses   []Address  `json:"addresses,omitempty"`
 	InterfaceIP string     `json:"interface_ip,omitempty"`
 	// HostKeys are SSH host keys, each as "type base64", sorted.

@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 		AllocatedTo: ref, Tenant: "t", ForSet: ref, Cloud: "c", Region: "r", AZ: "az", FlavorID: "f1", Flavor: "f",
 		Resources: pool.Resources{Instances: 1, Cores: 2, RAMMiB: 4096}, Image: "i", Build: "b", ImageID: "u",
 		Connection: connection, Batch: "pb", BatchIndex: 1, BatchSize: 2, Canary: true, InstanceID: "s", HostID: "h", Volumes: []string{"v"},
-		ExposeAsked: &at, Addresses: []pool.Address{address}, InterfaceIP: "192.0.2.1",
+		ExposeAsked: &at, Active: &at, Addressed: &at, Reachable: &at, Addresses: []pool.Address{address}, InterfaceIP: "192.0.2.1",
 		HostKeys: []string{"ssh-ed25519 AAAA"}, Attributes: map[string]string{"a": "b"},
 		HoldUntil: &at, HoldReason: "look", DeleteAsked: &at, Record: rec,
 	})
