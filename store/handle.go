@@ -83,12 +83,11 @@ func (o *Owned) Unseen() time.Duration {
 }
 
 // Nudge is a change without one: whoever waits for it looks again.
-func (o *Owned) Nudge() {
-	select {
-	case o.changed <- struct{}{}:
-	default:
-	}
-}
+func (o *Owned) Nudge() { o.view.nudge(o.changed) }
+
+// Lag is for how long there has been a change that the reader of Changed has not
+// fetched; 0 if there is none.
+func (o *Owned) Lag() time.Duration { return o.view.waited(o.changed) }
 
 // Changed gets a value after changes; see [View.Subscribe]. It has one reader.
 func (o *Owned) Changed() <-chan struct{} { return o.changed }

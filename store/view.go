@@ -39,19 +39,25 @@ type View struct {
 	current  *pool.Snapshot
 	synced   bool
 	contact  time.Time
-	// wakes are the subscriptions, with the keys that each is about; nil is
-	// about all.
-	wakes map[chan struct{}]func(key string) bool
+	wakes    map[chan struct{}]*subscription
 	// moved is closed and replaced whenever the revision changes, back when it
 	// has become smaller.
 	moved, back chan struct{}
+}
+
+// subscription is one who is told of changes.
+type subscription struct {
+	// about tells which keys it is about; nil is all.
+	about func(key string) bool
+	// since is from when on the value waits that is in the channel.
+	since instant
 }
 
 // View returns a view that is empty until its Run has listed the records.
 func (s *Store) View() *View {
 	return &View{
 		store: s, current: &pool.Snapshot{},
-		wakes: map[chan struct{}]func(string) bool{}, moved: make(chan struct{}), back: make(chan struct{}),
+		wakes: map[chan struct{}]*subscription{}, moved: make(chan struct{}), back: make(chan struct{}),
 	}
 }
 
@@ -85,7 +91,7 @@ func (v *View) subscribe(about func(key string) bool) (changed chan struct{}, ca
 	wake := make(chan struct{}, 1)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.wakes[wake] = about
+	v.wakes[wake] = &subscription{about: about}
 	return wake, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -206,16 +212,41 @@ func (v *View) advance(revision int64) {
 // announce wakes the subscribers that some of the events are about, all of
 // them without events; mu is held.
 func (v *View) announce(events []kv.Event) {
-	for wake, about := range v.wakes {
-		if about != nil && events != nil &&
-			!slices.ContainsFunc(events, func(e kv.Event) bool { return about(e.Item.Key) }) {
+	for wake, s := range v.wakes {
+		if s.about != nil && events != nil &&
+			!slices.ContainsFunc(events, func(e kv.Event) bool { return s.about(e.Item.Key) }) {
 			continue
 		}
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
+		s.wake(wake)
 	}
+}
+
+// wake puts a value into the channel of the subscription, unless one waits.
+func (s *subscription) wake(to chan struct{}) {
+	select {
+	case to <- struct{}{}:
+		s.since = now()
+	default:
+	}
+}
+
+// nudge wakes one subscriber.
+func (v *View) nudge(wake chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s := v.wakes[wake]; s != nil {
+		s.wake(wake)
+	}
+}
+
+// waited is for how long a subscriber has left a change lie; 0 if there is none.
+func (v *View) waited(wake chan struct{}) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s := v.wakes[wake]; s != nil && len(wake) > 0 {
+		return s.since.elapsed()
+	}
+	return 0
 }
 
 // complain logs a record that cannot be read.

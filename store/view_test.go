@@ -496,3 +496,36 @@ func BenchmarkSnapshot(b *testing.B) {
 		tab.list()
 	}
 }
+
+// A loop lags from when something changed until it fetches that, and not because
+// it was nudged before or has had nothing to do.
+func TestLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, v := watching(t)
+		o := r.Owned(v, r.own)
+		defer o.Close()
+		lags := func(what string, want time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			if got := o.Lag(); got != want {
+				t.Errorf("%s: it lags by %v, want %v", what, got, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		lags("nothing changed", 0)
+		r.apply(t, create(pending("a")))
+		synctest.Wait()
+		time.Sleep(time.Second)
+		r.apply(t, create(pending("b")))
+		synctest.Wait()
+		time.Sleep(time.Second)
+		lags("two changes", 2*time.Second)
+		<-o.Changed()
+		lags("fetched", 0)
+		o.Nudge()
+		time.Sleep(time.Second)
+		lags("nudged", time.Second)
+		<-o.Changed()
+		lags("fetched again", 0)
+	})
+}
