@@ -125,6 +125,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
 		pulse: newPulse(),
 	}
+	d.registry.duty("loops").MustRegister(newLoopMetrics(d.pulse))
 	d.files = newFileReload(d, o.Reload)
 	if cfg.Web.ImageURL != "" {
 		d.shelf = uploader.NewShelf(cfg.Web.ImageURL, rand.Reader, d.uploads)

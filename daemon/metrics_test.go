@@ -106,6 +106,9 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	}
 	r.touch(t)
 	r.Registry.MustRegister(troubled().Collector())
+	p := newPulse()
+	t.Cleanup(p.begin("provider/p", new(silent)))
+	r.Registry.MustRegister(newLoopMetrics(p))
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +123,9 @@ func troubled() *web.Server {
 	records := &pool.Snapshot{
 		Quotas:  []*pool.Quota{{Provider: "p", Limits: limits, Trouble: "credentials refused"}},
 		Healths: []*pool.Health{{Provider: "p"}},
-		Builds:  []*pool.Build{{Image: "i", ID: "1", State: pool.BuildReady}, {Image: "i", ID: "2", State: pool.BuildReady, Created: time.Unix(1, 0)}},
+		Builds: []*pool.Build{
+			{Image: "i", ID: "1", State: pool.BuildReady, Timeline: []pool.Entry[pool.BuildState]{{State: pool.BuildReady}}}, {Image: "i", ID: "2", State: pool.BuildReady, Created: time.Unix(1, 0)},
+		},
 		Uploads: []*pool.Upload{
 			{Image: "i", Build: "1", Provider: "p", State: pool.UploadReady},
 			{Image: "i", Build: "2", Provider: "p", State: pool.UploadUploading, Bytes: 1},

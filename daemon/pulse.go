@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"poold/store"
 )
 
@@ -21,9 +23,14 @@ type pulse struct {
 	loops map[unseen]string
 }
 
-// unseen tells how long ago a loop looked.
+// milli is how many milliseconds a second has.
+const milli = 1000
+
+// unseen tells how long ago a loop looked, and for how long it has left a change
+// lie.
 type unseen interface {
 	Unseen() time.Duration
+	Lag() time.Duration
 }
 
 var _ unseen = (*store.Owned)(nil)
@@ -40,6 +47,44 @@ func (p *pulse) begin(key string, loop unseen) (end func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.loops, loop)
+	}
+}
+
+// loopMetrics tells Prometheus of the loops of the duties.
+type loopMetrics struct {
+	pulse     *pulse
+	look, lag *prometheus.Desc
+}
+
+func newLoopMetrics(p *pulse) *loopMetrics {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, []string{"duty"}, nil) }
+	return &loopMetrics{
+		pulse: p,
+		look:  desc("poold_loop_last_look_timestamp_seconds", "When the loop of a duty last looked at the records."),
+		lag:   desc("poold_loop_lag_seconds", "For how long there has been a change that the loop of a duty has not looked at; 0 if there is none."),
+	}
+}
+
+// Describe is part of prometheus.Collector.
+func (m *loopMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- m.look
+	to <- m.lag
+}
+
+// Collect is part of prometheus.Collector.
+func (m *loopMetrics) Collect(to chan<- prometheus.Metric) {
+	m.collect(to, time.Now())
+}
+
+func (m *loopMetrics) collect(to chan<- prometheus.Metric, now time.Time) {
+	send := func(desc *prometheus.Desc, v float64, key string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, key) //nolint:promlinter // names stand above
+	}
+	m.pulse.mu.Lock()
+	defer m.pulse.mu.Unlock()
+	for loop, key := range m.pulse.loops {
+		send(m.look, float64(now.Add(-loop.Unseen()).UnixMilli())/milli, key)
+		send(m.lag, loop.Lag().Seconds(), key)
 	}
 }
 

@@ -15,6 +15,8 @@ type silent time.Duration
 
 func (s *silent) Unseen() time.Duration { return time.Duration(*s) }
 
+func (*silent) Lag() time.Duration { return time.Second }
+
 // A loop is stuck once it has not looked for the stall time, and no more when
 // it looks again or has ended.
 func TestPulse(t *testing.T) {

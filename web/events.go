@@ -60,6 +60,7 @@ func (s *Server) note(now time.Time) {
 		happened = event.Of(records, now)
 	} else {
 		happened = event.Between(s.noted, records, now)
+		s.phases.note(s.noted, records)
 	}
 	s.noted = records
 	if s.Keep != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,13 +13,14 @@ import (
 // collector tells Prometheus what the pages show. All of it is worked out from
 // the records when it is asked for, so that nothing of what is gone stays.
 type collector struct {
-	site func(now time.Time) *model.Site
-	of   map[string]*prometheus.Desc
+	site   func(now time.Time) *model.Site
+	of     map[string]*prometheus.Desc
+	phases *phases
 }
 
 // Collector returns the metrics of the whole system, the same from every peer.
 func (s *Server) Collector() prometheus.Collector {
-	c := &collector{site: s.Site, of: map[string]*prometheus.Desc{}}
+	c := &collector{site: s.Site, of: map[string]*prometheus.Desc{}, phases: s.phases}
 	for _, m := range []struct {
 		name, help string
 		labels     []string
@@ -35,6 +37,10 @@ func (s *Server) Collector() prometheus.Collector {
 		{"poold_leaks", "What has our mark in a cloud and no record explains, as of the last sweep.", []string{"provider"}},
 		{"poold_image_build_age_seconds", "Age of the newest build that can serve.", []string{"image"}},
 		{"poold_image_age_seconds", "Age of the build that nodes are made from in a provider.", []string{"image", "provider"}},
+		{"poold_image_build_running_seconds", "For how long the build of an image that is under way has run; 0 if none is.", []string{"image"}},
+		{"poold_image_last_build_seconds", "How long the newest build of an image took that became ready.", []string{"image"}},
+		{"poold_image_failed_builds", "How many builds of an image have failed since one became ready, as far as they are on record.", []string{"image"}},
+		{"poold_upload_running_seconds", "For how long the upload of an image has been on its way that has not ended; 0 if none is.", []string{"image", "provider"}},
 		{"poold_upload_sent_ratio", "How much of an upload that is under way was sent, from 0 to 1.", []string{"image", "provider"}},
 		{"poold_troubles", "What the overview says is wrong, by its class.", []string{"class", "severity", "provider", "image"}},
 		{"poold_etcd_contact_timestamp_seconds", "When etcd last answered this peer.", nil},
@@ -49,6 +55,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range c.of {
 		to <- d
 	}
+	c.phases.seconds.Describe(to)
 }
 
 // Collect is part of prometheus.Collector.
@@ -60,6 +67,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	send := func(name string, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(c.of[name], prometheus.GaugeValue, v, labels...) //nolint:promlinter // names stand above
 	}
+	c.phases.keep(site)
+	c.phases.seconds.Collect(to)
 	c.nodes(site, send)
 	for i := range site.Providers {
 		budgets(&site.Providers[i], send)
@@ -143,17 +152,63 @@ func budgets(p *model.Provider, send sender) {
 func freshness(site *model.Site, send sender) {
 	for i := range site.Images.Rows {
 		row := &site.Images.Rows[i]
+		builds(row.Name, site.Records.BuildsOf(row.Name), site.At, send)
 		if row.Serving != nil {
 			send("poold_image_build_age_seconds", site.At.Sub(row.Serving.Created).Seconds(), row.Name)
 		}
 		for j := range row.Cells {
 			c := &row.Cells[j]
-			if c.Serving != nil {
-				send("poold_image_age_seconds", site.At.Sub(c.Built).Seconds(), row.Name, c.Provider)
-			}
-			if c.Coming != nil && c.Coming.State == pool.UploadUploading && c.Coming.Bytes > 0 {
-				send("poold_upload_sent_ratio", float64(c.Coming.SentBytes)/float64(c.Coming.Bytes), row.Name, c.Provider)
-			}
+			uploads(row.Name, c, site.At, send)
 		}
 	}
+}
+
+// uploads tells of an image in one provider. Where it belongs and nothing is on its
+// way there, nothing has been for 0 seconds.
+func uploads(image string, c *model.Cell, now time.Time, send sender) {
+	if c.Serving != nil {
+		send("poold_image_age_seconds", now.Sub(c.Built).Seconds(), image, c.Provider)
+	}
+	u, took := c.Coming, 0.0
+	if u != nil && u.State == pool.UploadFailed {
+		u = nil
+	}
+	if u != nil {
+		took = now.Sub(u.Created).Seconds()
+		if u.State == pool.UploadUploading && u.Bytes > 0 {
+			send("poold_upload_sent_ratio", float64(u.SentBytes)/float64(u.Bytes), image, c.Provider)
+		}
+	}
+	if c.Wanted || u != nil {
+		send("poold_upload_running_seconds", took, image, c.Provider)
+	}
+}
+
+// builds tells of the builds of an image, which are newest first.
+func builds(image string, list []*pool.Build, now time.Time, send sender) {
+	running, failed := 0.0, 0
+	if len(list) > 0 && list[0].State == pool.BuildBuilding {
+		running = now.Sub(list[0].Created).Seconds()
+	}
+	for _, b := range list {
+		if at, ok := entered(b.Timeline, pool.BuildReady); ok {
+			send("poold_image_last_build_seconds", at.Sub(b.Created).Seconds(), image)
+			break
+		}
+		if b.Error != "" {
+			failed++
+		}
+	}
+	send("poold_image_build_running_seconds", running, image)
+	send("poold_image_failed_builds", float64(failed), image)
+}
+
+// entered is when a timeline entered a state last.
+func entered[S ~string](line []pool.Entry[S], state S) (time.Time, bool) {
+	for _, e := range slices.Backward(line) {
+		if e.State == state {
+			return e.At, true
+		}
+	}
+	return time.Time{}, false
 }

@@ -84,6 +84,7 @@ type Server struct {
 	history history
 	live    live
 	events  *event.Log
+	phases  *phases
 	// noted are the records as they were when events were last looked for; only
 	// Run uses it.
 	noted *pool.Snapshot
@@ -93,7 +94,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		Config: cfg, mux: http.NewServeMux(), pages: newPages(),
-		events: event.NewLog(mostEvents, cmp.Or(cfg.EventAge, defaultEventAge)),
+		events: event.NewLog(mostEvents, cmp.Or(cfg.EventAge, defaultEventAge)), phases: newPhases(),
 	}
 	s.routes()
 	return s

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +14,7 @@ import (
 // metrics counts and times the calls of one provider.
 type metrics struct {
 	calls   *prometheus.CounterVec
+	answers *prometheus.CounterVec
 	seconds prometheus.ObserverVec
 	waits   prometheus.ObserverVec
 	waiting *prometheus.GaugeVec
@@ -30,6 +33,10 @@ func newMetrics(reg prometheus.Registerer, provider string) *metrics {
 			Name: "poold_cloud_calls_total",
 			Help: "Calls to the cloud by service, operation and outcome (ok, or the kind of failure).",
 		}, []string{"provider", "service", "operation", "outcome"}).MustCurryWith(curry),
+		answers: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "poold_cloud_answers_total",
+			Help: "Calls to the cloud by service, HTTP method and status; statuses that say no more than their class stand under that.",
+		}, []string{"provider", "service", "verb", "status"}).MustCurryWith(curry),
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "poold_cloud_call_seconds",
 			Help:    "Time from sending a call to the end of its answer.",
@@ -61,5 +68,31 @@ func (m *metrics) observe(call cloud.Call, o cloud.Outcome, elapsed time.Duratio
 		outcome = "ok"
 	}
 	m.calls.WithLabelValues(string(call.Service), call.Operation, outcome).Inc()
+	m.answers.WithLabelValues(string(call.Service), verb(call.Operation), status(o.Status)).Inc()
 	m.seconds.WithLabelValues(string(call.Service), call.Operation).Observe(elapsed.Seconds())
+}
+
+// verb is the HTTP method of an operation, out of a closed set.
+func verb(operation string) string {
+	method, _, _ := strings.Cut(operation, " ")
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE":
+		return method
+	}
+	return "other"
+}
+
+// status is what a status is counted as: itself if it tells an operator more than
+// its class does, out of a closed set, and "none" where no answer came.
+func status(code int) string {
+	switch code {
+	case 0:
+		return "none"
+	case 400, 401, 403, 404, 409, 413, 429, 500, 502, 503, 504:
+		return strconv.Itoa(code)
+	}
+	if class := code / 100; class >= 1 && class <= 5 {
+		return strconv.Itoa(class) + "xx"
+	}
+	return "other"
 }
