@@ -12,8 +12,8 @@ import (
 
 // outcome is how a build ended: with artifacts or with an error.
 type outcome struct {
-	build string
 	made
+
 	err error
 }
 
@@ -32,21 +32,21 @@ func (b *Builder) build(ctx context.Context, r *pool.Build, need int64) outcome 
 	result, err := b.produce(ctx, r, need)
 	if err != nil {
 		found, listErr := leftovers(b.dirs, &b.image)
-		return outcome{build: build, err: errors.Join(err, listErr, discard(b.dirs, &b.image, build, found[build]))}
+		return outcome{err: errors.Join(err, listErr, discard(b.dirs, &b.image, build, found[build]))}
 	}
 	if err := discard(b.dirs, &b.image, build, []string{tempDir(b.dirs, &b.image, build)}); err != nil {
 		b.log.Warn("leavings of a build not removed", buildField(build), errField(err))
 	}
-	return outcome{build: build, made: result}
+	return outcome{made: result}
 }
 
 // produce runs the command in its slot, and completes what came out.
 func (b *Builder) produce(ctx context.Context, r *pool.Build, need int64) (made, error) {
 	build := r.ID
-	if err := b.slots.Acquire(ctx, 1); err != nil {
+	if err := b.shop.slots.Acquire(ctx, 1); err != nil {
 		return made{}, context.Cause(ctx)
 	}
-	defer b.slots.Release(1)
+	defer b.shop.slots.Release(1)
 	for _, dir := range places(b.dirs, &b.image, build) {
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the web server and humans read logs
 			return made{}, err

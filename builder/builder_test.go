@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha512"
 	"encoding/hex"
@@ -17,7 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zaptest"
-	"golang.org/x/sync/semaphore"
 
 	"poold/internal/recordtest"
 	"poold/pool"
@@ -40,6 +38,7 @@ type bench struct {
 	dirs  Dirs
 	image pool.Image
 	now   time.Time
+	shop  *Shop
 }
 
 func newBench(t *testing.T, script string) *bench {
@@ -50,7 +49,7 @@ func newBench(t *testing.T, script string) *bench {
 		t.Fatal(err)
 	}
 	return &bench{
-		t: t, store: recordtest.New(), now: t0,
+		t: t, store: recordtest.New(), now: t0, shop: NewShop(1),
 		dirs: Dirs{
 			Images: filepath.Join(dir, "images"), Elements: "/elements", Logs: filepath.Join(dir, "logs"), LogRetention: 2,
 		},
@@ -64,7 +63,7 @@ func newBench(t *testing.T, script string) *bench {
 
 func (h *bench) builder() *Builder {
 	return New(Config{
-		Image: h.image, Peer: "p1", Dirs: h.dirs, Slots: semaphore.NewWeighted(1), Store: h.store,
+		Image: h.image, Peer: "p1", Dirs: h.dirs, Shop: h.shop, Store: h.store,
 		Random: rand.Reader, Log: zaptest.NewLogger(h.t), Registerer: prometheus.NewPedanticRegistry(),
 	})
 }
@@ -77,9 +76,9 @@ func (h *bench) settle(b *Builder) {
 		if _, err := b.step(h.t.Context(), h.now); err != nil {
 			h.t.Fatal(err)
 		}
-		if b.running != "" && b.ended == nil {
-			o := <-b.outcomes
-			b.ended = &o
+		if done := b.outcome(); done != nil {
+			<-done
+			b.ended = &b.work.outcome
 		} else if h.store.Snapshot().Revision == before {
 			return
 		}
@@ -275,37 +274,6 @@ func TestMissingFormat(t *testing.T) {
 	}
 }
 
-// When ownership is lost the command dies and its files go; nothing is
-// written. The next builder fails the record and builds again.
-func TestOwnershipLost(t *testing.T) {
-	h := newBench(t, produce+`echo $$ > "$PIDS.new"; mv "$PIDS.new" "$PIDS"; sleep 1000`)
-	pids := filepath.Join(t.TempDir(), "pid")
-	h.image.Env["PIDS"] = pids
-	lost := errors.New("the lease is lost")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := make(chan error)
-	go func() { ended <- h.builder().Run(ctx) }()
-	waitFile(t, pids)
-	cancel(lost)
-	if err := <-ended; !errors.Is(err, lost) {
-		t.Errorf("Run returned %v", err)
-	}
-	waitGone(t, pidIn(t, pids))
-	if d := cmp.Diff([]string{"building"}, h.states()); d != "" {
-		t.Error(d)
-	}
-	if got := h.ls(); len(got) != 0 {
-		t.Errorf("files are left: %v", got)
-	}
-	b := h.builder()
-	if _, err := b.step(t.Context(), h.now); err != nil {
-		t.Fatal(err)
-	}
-	if got := h.store.Snapshot().Builds[0]; got.State != pool.BuildFailed || got.Error != "builder restarted" {
-		t.Errorf("got %s %q", got.State, got.Error)
-	}
-}
-
 // After a crash the next builder kills what survived of the command, removes
 // its files, and touches nothing of another image.
 func TestRestartCleansUp(t *testing.T) {
@@ -426,8 +394,8 @@ func TestStoreAway(t *testing.T) {
 		answers = answers[1:]
 		return err, errors.Is(err, pool.ErrUnknown)
 	}
-	o := <-b.outcomes
-	b.ended = &o
+	<-b.outcome()
+	b.ended = &b.work.outcome
 	for range 3 {
 		if _, err := b.step(t.Context(), h.now); err != nil {
 			t.Fatal(err)
@@ -437,7 +405,7 @@ func TestStoreAway(t *testing.T) {
 	if d := cmp.Diff([]string{"ready"}, h.states()); d != "" {
 		t.Error(d)
 	}
-	if b.running != "" || b.ended != nil {
+	if b.work != nil || b.ended != nil {
 		t.Error("the outcome is still to be recorded")
 	}
 }

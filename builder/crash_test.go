@@ -99,7 +99,7 @@ func buildAndDie(t *testing.T, dir string) {
 	t.Helper()
 	var r remains
 	r.load(t, dir)
-	h := &bench{t: t, store: recordtest.New(), dirs: r.Dirs, image: r.Image, now: t0}
+	h := &bench{t: t, store: recordtest.New(), dirs: r.Dirs, image: r.Image, now: t0, shop: NewShop(1)}
 	b := h.builder()
 	save := func() {
 		s := h.store.Snapshot()

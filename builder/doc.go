@@ -29,8 +29,12 @@
 //     said of it, belong to the image. The next build goes on with them.
 //   - The store is away during a build: the build goes on, its outcome is kept
 //     in memory and recorded when the store is back.
-//   - Ownership is lost: Run's context ends, the command is killed, its files
-//     are removed, nothing is recorded. The next owner does as above.
+//   - Ownership is lost, because etcd was away for longer than a lease: Run ends,
+//     and nothing is recorded. The build goes on in the [Shop]: it writes to this
+//     disk alone. If this peer is the next owner, its Run records the outcome; if
+//     another is, that one moves the record to failed, and the build is ended when
+//     this peer sees it. Only a build that takes an image out of a cloud ends with
+//     the ownership: it makes calls that only an owner may make.
 //
 // A build that another peer made keeps its record under the rules of the
 // image's owner. Its files are with that peer, which removes them once the record

@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"poold/builder/export"
 	"poold/builder/fetch"
@@ -44,8 +43,8 @@ type Config struct {
 	// Peer is the name of this peer.
 	Peer string
 	Dirs Dirs
-	// Slots bounds how many commands the builders of the process run at once.
-	Slots      *semaphore.Weighted
+	// Shop is the same for all builders of the process.
+	Shop       *Shop
 	Store      Store
 	Random     io.Reader
 	Log        *zap.Logger
@@ -59,7 +58,7 @@ type Builder struct {
 	image   pool.Image
 	peer    string
 	dirs    Dirs
-	slots   *semaphore.Weighted
+	shop    *Shop
 	store   Store
 	random  io.Reader
 	log     *zap.Logger
@@ -70,13 +69,11 @@ type Builder struct {
 
 	// The rest belongs to Run.
 
-	// running is the build whose command was started and whose outcome is not
-	// yet on record, "" if there is none.
-	running string
-	// ended is the outcome of running once there is one.
+	// work is the build that was started here and whose outcome is not yet on
+	// record, nil if there is none.
+	work *work
+	// ended is its outcome once there is one.
 	ended *outcome
-	// outcomes brings it.
-	outcomes chan outcome
 	// after is the revision that a snapshot must have to decide on it.
 	after int64
 	// swept is the set of builds whose files were kept by the last sweep.
@@ -88,24 +85,18 @@ type Builder struct {
 // New makes a builder.
 func New(c Config) *Builder {
 	return &Builder{
-		image: c.Image, peer: c.Peer, dirs: c.Dirs, slots: c.Slots, store: c.Store, random: c.Random,
+		image: c.Image, peer: c.Peer, dirs: c.Dirs, shop: c.Shop, store: c.Store, random: c.Random,
 		log:     c.Log.Named("builder").With(zap.String("image", c.Image.Name)),
 		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(), export: c.Export,
-		outcomes: make(chan outcome, 1), swept: "-",
+		swept: "-",
 	}
 }
 
-// Run builds the image whenever it is due, until ctx ends: then the command,
-// if one runs, is killed, and Run returns the cause of ctx. It returns
-// [pool.ErrNotOwner] when a write says so.
+// Run builds the image whenever it is due, until ctx ends, and returns the cause.
+// It returns [pool.ErrNotOwner] when a write says so. A build that is under way
+// then is left to the shop, and Run goes on with one that it finds there.
 func (b *Builder) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer func() {
-		cancel()
-		if b.running != "" && b.ended == nil {
-			<-b.outcomes
-		}
-	}()
+	b.resume()
 	for {
 		changed := b.store.Changed()
 		next, err := b.step(ctx, time.Now())
@@ -116,6 +107,47 @@ func (b *Builder) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// resume goes on with the build that an earlier builder of the image left, or ends
+// it: its outcome is recorded in either case, if it is not over by its record.
+func (b *Builder) resume() {
+	b.work = b.shop.of(b.image.Name)
+	if b.work == nil {
+		return
+	}
+	switch {
+	case !goesOn(find(b.store.Snapshot().BuildsOf(b.image.Name), b.work.build)):
+		b.work.end(errOver)
+	case b.work.recipe != RecipeHash(&b.image), b.work.dirs != b.dirs:
+		b.work.end(errAnother)
+	default:
+		b.log.Info("going on with a build", buildField(b.work.build))
+	}
+}
+
+// running is the build that was started and whose outcome is not yet on record,
+// "" if there is none.
+func (b *Builder) running() string {
+	if b.work == nil {
+		return ""
+	}
+	return b.work.build
+}
+
+// outcome is closed when there is an outcome that nobody has taken; it is nil while
+// none is to be expected.
+func (b *Builder) outcome() <-chan struct{} {
+	if b.work == nil || b.ended != nil {
+		return nil
+	}
+	return b.work.done
+}
+
+// forget forgets the build whose outcome is on record.
+func (b *Builder) forget() {
+	b.shop.put(b.image.Name, nil)
+	b.work, b.ended = nil, nil
 }
 
 // wait returns when the next pass is worth while, or with the cause of ctx.
@@ -129,8 +161,8 @@ func (b *Builder) wait(ctx context.Context, changed <-chan struct{}, next time.T
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case o := <-b.outcomes:
-		b.ended = &o
+	case <-b.outcome():
+		b.ended = &b.work.outcome
 		return nil
 	case <-latest.C:
 		return nil
@@ -141,8 +173,8 @@ func (b *Builder) wait(ctx context.Context, changed <-chan struct{}, next time.T
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case o := <-b.outcomes:
-		b.ended = &o
+	case <-b.outcome():
+		b.ended = &b.work.outcome
 	case <-gap.C:
 	}
 	return nil

@@ -49,9 +49,9 @@ func (b *Builder) step(ctx context.Context, now time.Time) (time.Time, error) {
 	verdict := Due(s, &b.image, now)
 	b.metrics.passed.WithLabelValues(b.image.Name).Set(float64(now.UnixMilli()) / 1000)
 	switch {
-	case b.running == "" && b.unchanged(ctx, verdict.Aged):
+	case b.work == nil && b.unchanged(ctx, verdict.Aged):
 		return now.Add(again), b.unless(ctx, b.keep(ctx, verdict.Aged, now), s)
-	case verdict.Build && b.running == "":
+	case verdict.Build && b.work == nil:
 		return now.Add(again), b.unless(ctx, b.start(ctx, builds, verdict, now), s)
 	case !verdict.Build && len(verdict.Commands) > 0:
 		return now.Add(again), b.unless(ctx, b.refuse(ctx, verdict), s)
@@ -83,7 +83,7 @@ func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.B
 	var changes []pool.Change[pool.Build]
 	open := false
 	for _, r := range builds {
-		open = open || r.ID == b.running && r.State == pool.BuildBuilding
+		open = open || r.ID == b.running() && r.State == pool.BuildBuilding
 		if r.State != pool.BuildBuilding {
 			continue
 		}
@@ -94,7 +94,7 @@ func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.B
 	if b.ended != nil && !open {
 		// It is on record already, by a write whose reply was lost, or it has
 		// no record any more.
-		b.running, b.ended = "", nil
+		b.forget()
 	}
 	changes = append(changes, retain(builds, uploadsOf(s, b.image.Name), now)...)
 	changes = append(changes, b.shed(s, builds, changes)...)
@@ -115,9 +115,9 @@ func (b *Builder) settle(ctx context.Context, s *pool.Snapshot, builds []*pool.B
 // ending returns the record of a build that is over, or nil if it goes on.
 func (b *Builder) ending(r *pool.Build, now time.Time) *pool.Build {
 	switch {
-	case r.ID != b.running && r.Builder == b.peer:
+	case r.ID != b.running() && r.Builder == b.peer:
 		return failed(r, "builder restarted", now)
-	case r.ID != b.running:
+	case r.ID != b.running():
 		return failed(r, "builder "+r.Builder+" lost the image", now)
 	case b.ended == nil:
 		return nil
@@ -141,8 +141,8 @@ func (b *Builder) recorded(changes []pool.Change[pool.Build]) {
 		if c.After == nil || c.Before.State != pool.BuildBuilding {
 			continue
 		}
-		if c.After.ID == b.running {
-			b.running, b.ended = "", nil
+		if c.After.ID == b.running() {
+			b.forget()
 		}
 		b.metrics.builds.WithLabelValues(b.image.Name, string(c.After.State)).Inc()
 		b.metrics.duration.WithLabelValues(b.image.Name).Observe(c.After.Since.Sub(c.After.Created).Seconds())
@@ -179,11 +179,26 @@ func (b *Builder) start(ctx context.Context, builds []*pool.Build, v Verdict, no
 		return err
 	}
 	b.log.Info("build due", buildField(id), zap.String("reason", v.Reason))
-	b.running = id
-	need := diskUse(newest(builds, pool.BuildReady))
 	r.Revision = b.after
-	go func() { b.outcomes <- b.build(ctx, r, need) }()
+	b.begin(ctx, r, diskUse(newest(builds, pool.BuildReady)))
 	return nil
+}
+
+// begin runs a build that is on record. Only one that calls a cloud ends with ctx:
+// none may be called by who is not the owner.
+func (b *Builder) begin(ctx context.Context, r *pool.Build, need int64) {
+	if b.image.SnapshotOf == nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	w := &work{build: r.ID, recipe: r.RecipeHash, dirs: b.dirs, since: r.Revision, end: end, done: make(chan struct{})}
+	b.work = w
+	b.shop.put(b.image.Name, w)
+	go func() {
+		defer end(nil)
+		w.outcome = b.build(ctx, r, need)
+		close(w.done)
+	}()
 }
 
 // keep records that the newest build is as good as a new one.
@@ -216,7 +231,7 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 	keep := make(map[string]bool)
 	var names []string
 	for _, r := range builds {
-		if r.State == pool.BuildReady || r.ID == b.running {
+		if r.State == pool.BuildReady || r.ID == b.running() {
 			keep[r.ID] = true
 			names = append(names, r.ID)
 			for _, format := range dropped(r) {
@@ -224,9 +239,9 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 			}
 		}
 	}
-	if b.running != "" && !keep[b.running] {
-		keep[b.running] = true
-		names = append(names, b.running)
+	if id := b.running(); id != "" && !keep[id] {
+		keep[id] = true
+		names = append(names, id)
 	}
 	slices.Sort(names)
 	set := strings.Join(names, " ")
@@ -244,7 +259,7 @@ func (b *Builder) sweep(builds []*pool.Build, now time.Time) {
 func (b *Builder) clean(builds []*pool.Build, keep map[string]bool) error {
 	found, err := leftovers(b.dirs, &b.image)
 	errs := []error{err}
-	if b.image.URL != "" && b.running == "" {
+	if b.image.URL != "" && b.work == nil {
 		errs = append(errs, fetch.Discard(downloadPath(b.dirs, b.image.Name), b.image.URL))
 	}
 	for _, r := range builds {

@@ -17,8 +17,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
+	"poold/builder"
 	"poold/cloud/guard"
 	"poold/config"
 	"poold/internal/sleep"
@@ -44,7 +44,7 @@ type Daemon struct {
 	version  string
 	log      *zap.Logger
 	registry *registry
-	builds   *semaphore.Weighted
+	shop     *builder.Shop
 	uploads  *uploader.Limits
 	shelf    *uploader.Shelf
 	// lookPause is the time between two looks at clouds.yaml.
@@ -119,7 +119,7 @@ func Run(ctx context.Context, o Options) error {
 func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
-		builds: semaphore.NewWeighted(int64(max(1, cfg.Builder.MaxBuilds))), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
+		shop: builder.NewShop(max(1, cfg.Builder.MaxBuilds)), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
 		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
 		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
@@ -234,6 +234,7 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 	if err != nil {
 		return err
 	}
+	defer d.shop.Close() // builds go on without an owner, but not without us
 	g, ctx := errgroup.WithContext(ctx)
 	view := d.view.Load()
 	d.open.Store(pages)

@@ -96,14 +96,15 @@ func (d *Daemon) tidy(ctx context.Context) error {
 	}
 }
 
-// tidyUp removes what this peer's disk has of builds that are gone. Who owns their
-// image need not be who has their files.
+// tidyUp ends what this peer builds though it is gone by its record, and removes what
+// its disk has of such builds. Who owns their image need not be who has their files.
 func (d *Daemon) tidyUp() error {
 	view, s := d.view.Load(), d.setup()
 	if !view.Synced() {
 		return nil
 	}
 	snap := view.Snapshot()
+	d.shop.Prune(snap)
 	return builder.Tidy(snap, builder.Home{
 		Peer: d.name, Dirs: dirsOf(s.cfg), Images: s.cfg.Catalog.Images,
 		Left: unbuilt(snap, d.name, d.buildable(&s.cfg.Catalog)),
