@@ -48,7 +48,7 @@ func main() {
 		return
 	}
 	stop()
-	_, _ = fmt.Fprintln(os.Stderr, "poolctl:", err) // there is nowhere else to say it
+	_, _ = fmt.Fprintln(tame{os.Stderr}, "poolctl:", err) // there is nowhere else to say it
 	os.Exit(exitCode(err))
 }
 
@@ -77,6 +77,8 @@ func command(now func() time.Time) *cobra.Command {
 		Args:          usage(cobra.NoArgs),
 		RunE:          help,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.Root().SetOut(tame{cmd.OutOrStdout()})
+			cmd.Root().SetErr(tame{cmd.ErrOrStderr()})
 			return e.check(cmd)
 		},
 	}

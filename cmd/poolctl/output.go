@@ -89,7 +89,8 @@ func encode(w io.Writer, format string, value any) error {
 		return err
 	}
 	var plain any
-	if err := yaml.Unmarshal(data, &plain); err != nil {
+	// YAML knows fewer characters than JSON.
+	if err := yaml.Unmarshal([]byte(printable(string(data))), &plain); err != nil {
 		return err
 	}
 	return yaml.NewEncoder(w).Encode(plain)

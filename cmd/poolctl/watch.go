@@ -53,13 +53,15 @@ func (e *env) watch(ctx context.Context, w io.Writer, show func(io.Writer, *pool
 // written before.
 func screen(w io.Writer, s *pool.Snapshot, show func(io.Writer, *pool.Snapshot) error) error {
 	var b bytes.Buffer
-	if terminal(w) {
-		b.WriteString(wipe)
-	}
 	if err := show(&b, s); err != nil {
 		return err
 	}
-	if !terminal(w) {
+	if p, ok := w.(tame); ok && terminal(p.to) {
+		// This alone is meant for the terminal.
+		if _, err := io.WriteString(p.to, wipe); err != nil {
+			return err
+		}
+	} else {
 		b.WriteByte('\n')
 	}
 	_, err := w.Write(b.Bytes())
