@@ -119,6 +119,17 @@ func TestPagesInACircle(t *testing.T) {
 	}
 }
 
+// An object store that shows the same objects for ever is asked for them no more.
+func TestObjectsInACircle(t *testing.T) {
+	d, _ := against(t, "    object_store_endpoint_override: STUB/v1/a\n", func(w http.ResponseWriter, _ *http.Request) {
+		say(w, `[{"name": "a"}, {"name": "b"}]`)
+	})
+	_, err := d.Objects(t.Context(), "c", "")
+	if err == nil || !strings.Contains(err.Error(), "the next page is this page") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Answers without end, of every kind, are errors, and memory stays bounded.
 func TestEndlessAnswers(t *testing.T) {
 	for name, begin := range map[string]string{

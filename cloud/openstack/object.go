@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -122,26 +123,31 @@ func (d *Driver) sendChange(ctx context.Context, r request) (*http.Response, err
 // Objects lists objects.
 func (d *Driver) Objects(ctx context.Context, container, prefix string) ([]cloud.StoredObject, error) {
 	var found []cloud.StoredObject
-	for marker := ""; ; marker = found[len(found)-1].Name {
+	query := url.Values{"format": {"json"}, "prefix": {prefix}, "marker": {""}}
+	r := request{
+		service: cloud.Object, method: http.MethodGet, path: containerPath, container: container, what: "list objects", query: query,
+	}
+	err := d.pages(ctx, r, func(body io.Reader) (string, error) {
 		var page []struct {
 			Name     string `json:"name"`
 			Bytes    int64  `json:"bytes"`
 			Hash     string `json:"hash"`
 			Modified string `json:"last_modified"`
 		}
-		err := d.call(ctx, request{
-			service: cloud.Object, method: http.MethodGet, path: containerPath, container: container, what: "list objects",
-			query: url.Values{"format": {"json"}, "prefix": {prefix}, "marker": {marker}},
-		}, &page)
-		if err != nil || len(page) == 0 {
-			return found, err
+		if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&page); err != nil || len(page) == 0 {
+			return "", err
 		}
 		for _, o := range page {
 			// It is UTC, and does not say so. What cannot be read is as old as can be.
 			at, _ := time.Parse("2006-01-02T15:04:05", o.Modified)
 			found = append(found, cloud.StoredObject{Name: o.Name, Bytes: o.Bytes, MD5: o.Hash, Modified: at})
 		}
-	}
+		// There is no link: the next page is what comes after the last name.
+		following := maps.Clone(query)
+		following.Set("marker", page[len(page)-1].Name)
+		return "?" + following.Encode(), nil
+	})
+	return found, err
 }
 
 // expiry has Swift delete what it is sent with after a while.
