@@ -40,12 +40,14 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what an Allocator is made of; all of it but Registerer is
+// Config is what an Allocator is made of; all of it but Now and Registerer is
 // required.
 type Config struct {
 	Store Store
 	// Catalog returns the catalog to decide by; nil means to wait.
 	Catalog func() *pool.Catalog
+	// Now is the time that the peers agree on; nil is this machine's.
+	Now func() time.Time
 	// Random is what ids are minted from.
 	Random     io.Reader
 	Log        *zap.Logger
@@ -75,7 +77,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	var written int64 // nothing is decided on a snapshot before it
 	var pace rest.Rest
 	for {
-		began := time.Now()
+		began := a.now()
 		wait, until := longestWait, began
 		if s, c := a.Store.Snapshot(), a.Catalog(); s != nil && c != nil && s.Revision >= written {
 			done, err := a.pass(ctx, s, c)
@@ -90,6 +92,13 @@ func (a *Allocator) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (a *Allocator) now() time.Time {
+	if a.Now == nil {
+		return time.Now()
+	}
+	return a.Now()
 }
 
 // wait returns at the next change or after a time, but not before the rest is
@@ -107,7 +116,7 @@ func (a *Allocator) wait(ctx context.Context, most time.Duration, until time.Tim
 			return errors.New("the store tells of no more changes")
 		}
 	}
-	left := time.Until(until)
+	left := until.Sub(a.now())
 	if left <= 0 {
 		return nil
 	}
@@ -136,9 +145,9 @@ type passed struct {
 
 // pass decides once and writes the plan.
 func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog) (passed, error) {
-	now := time.Now()
+	now := a.now()
 	plan := Decide(s, c, now)
-	decided := time.Now()
+	decided := a.now()
 	a.metrics.decide.Observe(decided.Sub(now).Seconds())
 	a.metrics.observe(&plan)
 	a.tellFrozen(&plan)

@@ -60,6 +60,7 @@ type Daemon struct {
 	spread *spread
 	union  *union
 	pulse  *pulse
+	clock  *clock
 	kv     kv.KV
 	store  *store.Store
 	// pace is how fast etcd is.
@@ -123,7 +124,7 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
 		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
-		pulse: newPulse(),
+		pulse: newPulse(), clock: &clock{own: time.Now},
 	}
 	d.registry.duty("loops").MustRegister(newLoopMetrics(d.pulse))
 	d.files = newFileReload(d, o.Reload)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -68,11 +67,12 @@ func (d *Daemon) allocatorDuty() duty {
 	const key = "allocator"
 	return duty{key: key, steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		a := allocator.New(allocator.Config{
-			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key),
+			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key), Now: d.clock.now,
 		})
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return a.Run(ctx) })
 		g.Go(func() error { return d.forgetOffers(ctx, records) })
+		g.Go(func() error { return d.setClock(ctx, records) })
 		return g.Wait()
 	}}
 }
@@ -84,7 +84,7 @@ func (d *Daemon) launcherDuty(p *pool.Provider, open func(records *store.Owned) 
 	return duty{key: key, provider: p.Name, print: printOf(p), steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: open(records),
-			Random: rand.Reader, Log: d.log,
+			Random: rand.Reader, Log: d.log, Now: d.clock.now,
 			Registerer: d.registry.duty(key),
 		})
 		if err != nil {
@@ -109,7 +109,7 @@ func (d *Daemon) staticDuties(s *setup) []duty {
 		list = append(list, d.launcherDuty(p, func(records *store.Owned) cloud.Driver {
 			return static.New(static.Config{
 				Provider: *p, Installation: d.installation, Lent: records.Snapshot().NodesOf(p.Name),
-				Scan: scan, Now: time.Now, Log: d.log.Named("static"),
+				Scan: scan, Now: d.clock.now, Log: d.log.Named("static"),
 			})
 		}))
 	}
@@ -129,7 +129,7 @@ func (d *Daemon) uploaderDuty(s *setup, p *pool.Provider, reach *access) duty {
 		return uploader.New(uploader.Config{
 			Provider: *p, Peer: d.name, Installation: d.installation, Images: images,
 			Driver: reach.driver, Limits: d.uploads, Shelf: d.shelf, Store: records, Random: rand.Reader, Log: d.log,
-			Registerer: d.registry.duty(key),
+			Now: d.clock.now, Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}
 }

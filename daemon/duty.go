@@ -112,6 +112,7 @@ func (d *Daemon) inSession(ctx context.Context) error {
 	g.Go(func() error { return d.member(gctx, session, owned) })
 	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
 	g.Go(func() error { return d.union.follow(gctx, d.view.Load()) })
+	g.Go(func() error { return d.followClock(gctx) })
 	g.Go(func() error {
 		return d.holdAll(gctx, session, owned, func(s *setup) []duty { return s.duties })
 	})

@@ -30,10 +30,9 @@ type Store interface {
 	Read(ctx context.Context) (*pool.Snapshot, error)
 }
 
-// Config is what a launcher is made of. Reach and Run may be nil for the
+// Config is what a launcher is made of. Reach, Run and Now may be nil for the
 // defaults, and Registerer may be nil for no metrics; everything else is
-// required. No two
-// launchers may share a registry.
+// required. No two launchers may share a registry.
 type Config struct {
 	// Provider is the provider as configured.
 	Provider pool.Provider
@@ -47,6 +46,8 @@ type Config struct {
 	Reach Reach
 	// Run runs the ready-command of a label.
 	Run Run
+	// Now is the time that the peers agree on; the default is this machine's.
+	Now func() time.Time
 	// Random is what ids are minted from.
 	Random     io.Reader
 	Log        *zap.Logger
@@ -69,6 +70,7 @@ type Launcher struct {
 	doubter      cloud.Doubter   // nil if the driver remembers nothing
 	reacher      Reach
 	runner       Run
+	clock        func() time.Time // nil is this machine's
 	consoles     *semaphore.Weighted
 	random       io.Reader
 	log          *zap.Logger
@@ -87,7 +89,7 @@ func New(cfg Config) (*Launcher, error) {
 	}
 	l := &Launcher{
 		provider: cfg.Provider, installation: cfg.Installation, store: cfg.Store, driver: cfg.Driver,
-		reacher: cfg.Reach, runner: cfg.Run, consoles: semaphore.NewWeighted(consolesMax), random: cfg.Random, metrics: newMetrics(cfg.Registerer),
+		reacher: cfg.Reach, runner: cfg.Run, clock: cfg.Now, consoles: semaphore.NewWeighted(consolesMax), random: cfg.Random, metrics: newMetrics(cfg.Registerer),
 		log: cfg.Log.With(zap.String("provider", cfg.Provider.Name)),
 	}
 	l.console, _ = cfg.Driver.(cloud.Console)

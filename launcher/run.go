@@ -62,14 +62,14 @@ func (l *Launcher) Run(ctx context.Context) error {
 	}
 	defer r.tasks.Wait()
 	defer cancel()
-	r.sweep.next = time.Now().Add(firstSweep)
+	r.sweep.next = r.now().Add(firstSweep)
 	for {
 		// The channel is taken before the snapshot, so that no change between
 		// the two is missed.
 		changed := l.store.Changed()
-		began := time.Now()
+		began := r.now()
 		wake := r.pass(ctx, began)
-		ended := time.Now()
+		ended := r.now()
 		pace := r.pace.After(ended.Sub(began))
 		if err := r.wait(ctx, changed, wake); err != nil {
 			return err
@@ -83,12 +83,19 @@ func (l *Launcher) Run(ctx context.Context) error {
 	}
 }
 
+func (r *run) now() time.Time {
+	if r.clock == nil {
+		return time.Now()
+	}
+	return r.clock()
+}
+
 // wait returns when there is something to decide, at wake at the latest unless
 // that is zero.
 func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time) error {
 	pause := maxPause
 	if !wake.IsZero() {
-		pause = max(minPause, time.Until(wake))
+		pause = max(minPause, wake.Sub(r.now()))
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -98,21 +105,21 @@ func (r *run) wait(ctx context.Context, changed <-chan struct{}, wake time.Time)
 	case <-changed:
 	case <-timer.C:
 	case e := <-r.effects:
-		e(r, time.Now())
+		e(r, r.now())
 	}
 	return nil
 }
 
 // rest takes in what ends until a time, and at least what has ended already.
 func (r *run) rest(ctx context.Context, until time.Time) error {
-	timer := time.NewTimer(time.Until(until))
+	timer := time.NewTimer(until.Sub(r.now()))
 	defer timer.Stop()
 	for {
 		select {
 		case e := <-r.effects:
-			e(r, time.Now())
+			e(r, r.now())
 		case <-timer.C:
-			r.drain(time.Now().Add(rest.Longest))
+			r.drain(r.now().Add(rest.Longest))
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -125,7 +132,7 @@ func (r *run) drain(until time.Time) {
 	for {
 		select {
 		case e := <-r.effects:
-			now := time.Now()
+			now := r.now()
 			e(r, now)
 			if now.After(until) {
 				return

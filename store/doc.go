@@ -4,6 +4,7 @@
 // Under the prefix (by default /poold/v1) lie
 //
 //	installation                                      the id that marks all that is ours
+//	clock                                             what time it is for the peers
 //	requests/<client>/<id>                            written by clients only
 //	allocations/<client>/<id>
 //	nodes/<provider>/<id>

@@ -59,6 +59,8 @@ func (k keys) join(parts ...string) string {
 
 func (k keys) installation() string { return k.prefix + "installation" }
 
+func (k keys) clock() string { return k.prefix + "clock" }
+
 func (k keys) request(client, id string) string { return k.prefix + "requests/" + client + "/" + id }
 
 func (k keys) allocation(client, id string) string {

@@ -40,7 +40,7 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what an uploader works with. All fields but Limits, Shelf and
+// Config is what an uploader works with. All fields but Limits, Shelf, Now and
 // Registerer are required. No two uploaders may share a registry.
 type Config struct {
 	Provider pool.Provider
@@ -55,8 +55,10 @@ type Config struct {
 	// Limits are shared by the uploaders of a peer; nil is no limits.
 	Limits *Limits
 	// Shelf is where clouds fetch files; nil if they cannot.
-	Shelf      *Shelf
-	Store      Store
+	Shelf *Shelf
+	Store Store
+	// Now is the time that the peers agree on; nil is this machine's.
+	Now        func() time.Time
 	Random     io.Reader
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
@@ -71,6 +73,7 @@ type Uploader struct {
 	driver       cloud.ImageDriver
 	limits       *Limits
 	shelf        *Shelf
+	clock        func() time.Time // nil is this machine's
 	store        Store
 	random       io.Reader
 	log          *zap.Logger
@@ -101,7 +104,7 @@ type Uploader struct {
 func New(c Config) *Uploader {
 	return &Uploader{
 		provider: c.Provider, peer: c.Peer, installation: c.Installation, images: c.Images,
-		driver: c.Driver, limits: c.Limits, shelf: c.Shelf, store: c.Store, random: c.Random,
+		driver: c.Driver, limits: c.Limits, shelf: c.Shelf, clock: c.Now, store: c.Store, random: c.Random,
 		log:     c.Log.Named("uploader").With(zap.String("provider", c.Provider.Name)),
 		metrics: newMetrics(c.Registerer),
 		jobs:    make(map[key]*job), results: make(chan result), retry: make(map[key]pause),
@@ -116,10 +119,10 @@ func (u *Uploader) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(cloud.WithLane(ctx, cloud.LaneImage))
 	defer u.drain()
 	defer cancel()
-	u.began = time.Now()
+	u.began = u.now()
 	for {
 		changed := u.store.Changed()
-		next, err := u.step(ctx, time.Now())
+		next, err := u.step(ctx, u.now())
 		if err != nil {
 			return err
 		}
@@ -127,6 +130,13 @@ func (u *Uploader) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (u *Uploader) now() time.Time {
+	if u.clock == nil {
+		return time.Now()
+	}
+	return u.clock()
 }
 
 // drain waits for all goroutines of a run that is over.
@@ -144,7 +154,7 @@ func (u *Uploader) drain() {
 func (u *Uploader) wait(ctx context.Context, changed <-chan struct{}, next time.Time) error {
 	d := passMax
 	if !next.IsZero() {
-		d = min(passMax, max(passGap, time.Until(next)))
+		d = min(passMax, max(passGap, next.Sub(u.now())))
 	}
 	err := u.listen(ctx, changed, d)
 	if err != nil {
@@ -161,10 +171,10 @@ func (u *Uploader) listen(ctx context.Context, changed <-chan struct{}, d time.D
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case r := <-u.results:
-		return u.finished(r, time.Now())
+		return u.finished(r, u.now())
 	case r := <-u.patrolled:
 		u.patrolling, u.suspects, u.objects = false, r.suspects, r.objects
-		return u.report(ctx, r, time.Now())
+		return u.report(ctx, r, u.now())
 	case <-changed:
 	case <-timer.C:
 	}
@@ -172,4 +182,4 @@ func (u *Uploader) listen(ctx context.Context, changed <-chan struct{}, d time.D
 }
 
 // move returns the record of a transfer in another state, as of now.
-func (t *transfer) move(to pool.UploadState) *pool.Upload { return t.record.Moved(to, time.Now()) }
+func (t *transfer) move(to pool.UploadState) *pool.Upload { return t.record.Moved(to, t.now()) }
