@@ -349,6 +349,52 @@ providers:
 	}
 }
 
+// An image is taken out of a cloud as soon as that can be opened. Until then the
+// peer does not stand in the way of one that can, and all else goes on.
+func TestTakesOutOnceOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clouds.yaml")
+	t.Setenv("OS_CLIENT_CONFIG_FILE", path)
+	const north = "clouds: {north: {auth: {auth_url: 'http://127.0.0.1:1/v3', user_id: u, password: p}}}"
+	if err := os.WriteFile(path, []byte("clouds: {}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := follow(t, `images-dir: /images
+labels: [{name: one}]
+diskimages:
+  - {name: taken, snapshot-of: {provider: n, image: golden}, formats: [raw]}
+  - {name: made, elements: [vm], formats: [raw]}
+providers:
+  - {name: n, cloud: north, cloud-images: [{name: i}], pools: [{name: m, labels: [{name: one, cloud-image: i, flavor-name: f}]}]}
+`, "")
+	f.view.Store(store.New(memkv.New(time.Now()), "", zap.NewNop()).View())
+	began, err := f.arrange(f.setup().cfg, nil, nil, f.setup())
+	if err == nil || !strings.Contains(err.Error(), "provider n: ") {
+		t.Errorf("left out without a word: %v", err)
+	}
+	f.enforce(began)
+	images := func() string {
+		var keys []string
+		for _, d := range f.setup().duties {
+			for _, one := range append(d.members, d) {
+				if strings.HasPrefix(one.key, "image/") {
+					keys = append(keys, one.key)
+				}
+			}
+		}
+		return strings.Join(keys, " ")
+	}
+	if got := images(); got != "image/made" {
+		t.Errorf("without the cloud it builds %s", got)
+	}
+	if err := os.WriteFile(path, []byte(north), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.letIn()
+	if got := images(); got != "image/taken image/made" {
+		t.Errorf("with the cloud it builds %s", got)
+	}
+}
+
 // A setup adds to a configuration what its clouds want, and leaves the one it was
 // made from as it is: others are reading that.
 func TestArrangeLeavesTheConfiguration(t *testing.T) {

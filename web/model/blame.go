@@ -97,6 +97,17 @@ func duties(in *Input) []Trouble {
 		name := in.Catalog.Providers[i].Name
 		all = append(all, nobody("provider/"+name, "no peer launches in "+name, ProviderPath(name))...)
 	}
+	for i := range in.Catalog.Images {
+		image := &in.Catalog.Images[i]
+		if !image.Recipe() {
+			continue // nobody is meant to
+		}
+		text := "no peer builds " + image.Name
+		if image.SnapshotOf != nil {
+			text += ": its builder needs the cloud of " + image.SnapshotOf.Provider
+		}
+		all = append(all, nobody("image/"+image.Name, text, ImagePath(image.Name))...)
+	}
 	return all
 }
 

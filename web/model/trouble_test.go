@@ -131,6 +131,10 @@ func TestTroubles(t *testing.T) {
 			time.Time{},
 			"no peer launches in east", "/providers/east",
 		},
+		{"nobody builds", func(in *Input) {
+			in.Catalog.Images = []pool.Image{{Name: "named"}, {Name: "done", URL: "u"}, {Name: "taken", SnapshotOf: &pool.SnapshotOf{Provider: "west"}}}
+			in.Records.Members[0].Owns = append(in.Records.Members[0].Owns, "image/done")
+		}, NobodyDoes, "image/taken", time.Time{}, "no peer builds taken: its builder needs the cloud of west", "/images/taken"},
 		{
 			"unreadable", func(in *Input) { in.Records.Unreadable = []string{"/poold/v1/nodes/x"} },
 			"unreadable", "etcd",
