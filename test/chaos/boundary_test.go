@@ -4,12 +4,17 @@ package chaos
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 )
+
+// at cuts the list of boundaries: the whole of it takes an hour.
+var at = flag.String("at", "", "only boundaries whose names match this")
 
 // reachLimit is how long it may take until poold is at a boundary.
 const reachLimit = 2 * time.Minute
@@ -93,10 +98,14 @@ func boundaries() []boundary {
 // poold may die at each boundary between a write and a call, just before and
 // just after: nothing is lost, doubled or left behind.
 func TestKilledAtBoundaries(t *testing.T) {
+	only, err := regexp.Compile(*at)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tr := newTrial(t)
 	kills := 0
 	for i, b := range boundaries() {
-		if testing.Short() && i%5 != 0 {
+		if testing.Short() && i%5 != 0 || !only.MatchString(b.name) {
 			continue
 		}
 		for _, when := range []string{"before", "after"} {
