@@ -16,15 +16,15 @@ type Offer struct {
 	Record
 }
 
-// Offered is the part of a catalog that an allocator needs: nothing of how nodes
-// and images are made, which is much, may be secret, and is the matter of who
-// makes them.
+// Offered is the part of a catalog that an allocator needs, and how fast clouds
+// may be called, for who wants to see it: nothing of how nodes and images are
+// made, which is much, may be secret, and is the matter of who makes them.
 func (c *Catalog) Offered() Catalog {
 	out := Catalog{Labels: c.Labels, Tenants: c.Tenants, MaxHoldAge: c.MaxHoldAge}
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		lean := Provider{
-			Name: p.Name, Driver: p.Driver, Cloud: p.Cloud, Region: p.Region,
+			Name: p.Name, Driver: p.Driver, Cloud: p.Cloud, Region: p.Region, Rate: p.Rate,
 			MaxConcurrency: p.MaxConcurrency, Priority: p.Priority, Weight: p.Weight, CloudImages: p.CloudImages,
 		}
 		for k := range p.Images {
