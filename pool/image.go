@@ -187,7 +187,12 @@ func UploadMachine() Machine[UploadState] {
 			{UploadUploading, UploadDeleting, []Actor{Uploader, Operator}, "no longer wanted"},
 			{UploadReady, UploadDeleting, []Actor{Uploader, Operator}, "superseded, gone from the cloud or deleted by hand"},
 			{UploadFailed, UploadDeleting, []Actor{Uploader, Operator}, "clean up what was sent"},
-			{UploadDeleting, UploadDeleted, []Actor{Uploader}, "gone from the cloud"},
+			{UploadDeleting, UploadDeleted, []Actor{Uploader, Operator}, "gone from the cloud, or its provider was erased"},
+			{UploadPending, UploadDeleted, []Actor{Operator}, erased},
+			{UploadUploading, UploadDeleted, []Actor{Operator}, erased},
+			{UploadTrial, UploadDeleted, []Actor{Operator}, erased},
+			{UploadReady, UploadDeleted, []Actor{Operator}, erased},
+			{UploadFailed, UploadDeleted, []Actor{Operator}, erased},
 		},
 	}
 }

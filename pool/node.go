@@ -21,6 +21,10 @@ const (
 	NodeDeleted  NodeState = "deleted"
 )
 
+// erased is the meaning of the edges that end what nobody can look after any
+// more.
+const erased = "its provider was erased: it is gone for good, and cannot be asked"
+
 // NodeMachine returns the table of a node's life.
 func NodeMachine() Machine[NodeState] {
 	return Machine[NodeState]{
@@ -44,7 +48,11 @@ func NodeMachine() Machine[NodeState] {
 			{NodeFailed, NodeHold, []Actor{Operator}, "kept for a human"},
 			{NodeUsed, NodeDeleting, []Actor{Launcher}, "delete asked"},
 			{NodeFailed, NodeDeleting, []Actor{Launcher}, "delete asked"},
-			{NodeDeleting, NodeDeleted, []Actor{Launcher}, "gone, with all that came with it"},
+			{NodeDeleting, NodeDeleted, []Actor{Launcher, Operator}, "gone, with all that came with it; or its provider was erased"},
+			{NodeBuilding, NodeDeleted, []Actor{Operator}, erased},
+			{NodeReady, NodeDeleted, []Actor{Operator}, erased},
+			{NodeUsed, NodeDeleted, []Actor{Operator}, erased},
+			{NodeFailed, NodeDeleted, []Actor{Operator}, erased},
 		},
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,14 +38,7 @@ func (b *bulk) choose(e *env, cmd *cobra.Command, args []string, fits func(*pool
 	case !named && !b.chooses():
 		return nil, fmt.Errorf("%w: name nodes, or choose them by --state, --provider, --label or --older-than", errUsage)
 	}
-	if err := b.check(); err != nil {
-		return nil, err
-	}
-	s, err := e.snapshot(cmd.Context())
-	if err != nil {
-		return nil, err
-	}
-	chosen, err := b.among(s, args, e.now(), fits)
+	chosen, err := b.among(e, cmd, args, fits)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +46,22 @@ func (b *bulk) choose(e *env, cmd *cobra.Command, args []string, fits func(*pool
 	if b.dryRun || len(chosen) == 0 {
 		return nil, show()
 	}
-	return b.confirmed(cmd.ErrOrStderr(), chosen, show)
+	yes, err := confirmed(cmd.ErrOrStderr(), b.confirm, len(chosen), show)
+	if !yes {
+		return nil, err
+	}
+	return called(chosen, func(n *pool.Node) string { return string(n.ID) }), err
 }
 
 // among finds the nodes that are named, or else those that the filters choose.
-func (b *bulk) among(s *pool.Snapshot, args []string, now time.Time, fits func(*pool.Node) bool) ([]*pool.Node, error) {
+func (b *bulk) among(e *env, cmd *cobra.Command, args []string, fits func(*pool.Node) bool) ([]*pool.Node, error) {
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	s, err := e.snapshot(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
 	var chosen []*pool.Node
 	for _, id := range args {
 		n, err := findNode(s, id)
@@ -71,28 +74,25 @@ func (b *bulk) among(s *pool.Snapshot, args []string, now time.Time, fits func(*
 		return chosen, nil
 	}
 	for _, n := range s.Nodes {
-		if b.wants(n, now) && fits(n) {
+		if b.wants(n, e.now()) && fits(n) {
 			chosen = append(chosen, n)
 		}
 	}
 	return chosen, nil
 }
 
-// confirmed returns the ids if their number is the one that was said.
-func (b *bulk) confirmed(w io.Writer, chosen []*pool.Node, show func() error) ([]string, error) {
-	switch b.confirm {
-	case len(chosen):
-		var ids []string
-		for _, n := range chosen {
-			ids = append(ids, string(n.ID))
-		}
-		return ids, nil
+// confirmed tells whether the number of what is chosen is the one that was said.
+// If none was said it is only shown.
+func confirmed(w io.Writer, said, chosen int, show func() error) (bool, error) {
+	switch said {
+	case chosen:
+		return true, nil
 	case 0:
 		if err := show(); err != nil {
-			return nil, err
+			return false, err
 		}
-		_, err := fmt.Fprintf(w, "\nNothing was done. For these: --confirm %d\n", len(chosen))
-		return nil, err
+		_, err := fmt.Fprintf(w, "\nNothing was done. For these: --confirm %d\n", chosen)
+		return false, err
 	}
-	return nil, fmt.Errorf("%w: --confirm %d, but it is %d now; look again with --dry-run", errRefused, b.confirm, len(chosen))
+	return false, fmt.Errorf("%w: --confirm %d, but it is %d now; look again with --dry-run", errRefused, said, chosen)
 }

@@ -72,6 +72,7 @@ func command(now func() time.Time) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "poolctl",
 		Short:         "See and steer poold's pools of virtual machines",
+		Version:       built(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usage(cobra.NoArgs),
@@ -89,7 +90,7 @@ func command(now func() time.Time) *cobra.Command {
 	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
 		peer(&e), freeze(&e), unfreeze(&e), configuration(&e), versionOf(), manual.Command())
 	root.AddCommand(nodepool(&e)...)
-	if err := oldFlags(&e, list, remove); err != nil {
+	if err := errors.Join(oldFlags(&e, list, remove), oldGlobals(root)); err != nil {
 		panic(err) // a flag that is not there
 	}
 	e.completions(root)
@@ -104,15 +105,19 @@ func versionOf() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version := "devel"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				version = info.Main.Version
-			}
-			version = cmp.Or(release, version)
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "poolctl", version)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "poolctl", built())
 			return err
 		},
 	}
+}
+
+// built is the version that the program was built from.
+func built() string {
+	version := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return cmp.Or(release, version)
 }
 
 // noun groups verbs.

@@ -27,11 +27,10 @@ func nodepool(e *env) []*cobra.Command {
 		alias("dib-image-delete", "image delete", dibImageDelete(e)),
 		alias("hold", "node hold", nodeHold(e)),
 		alias("info", "upload list and node list", info(e)),
+		alias("erase", "provider erase", oldErase(e)),
 		alias("config-validate", "config check", configCheck(e)),
 	}
 	for name, instead := range map[string]string{
-		"erase": "records go by themselves: take the provider out of the configuration, or delete its nodes with " +
-			"poolctl node delete --provider PROVIDER",
 		"export-image-data": "nothing is lost when etcd is restored, see Back up and restore in docs/operations.md",
 		"import-image-data": "nothing is lost when etcd is restored, see Back up and restore in docs/operations.md",
 	} {
@@ -60,6 +59,15 @@ func oldFlags(e *env, list, remove *cobra.Command) error {
 	}
 	remove.Flags().Bool("now", false, "a node is deleted at once in any case")
 	return errors.Join(list.Flags().MarkHidden("detail"), remove.Flags().MarkHidden("now"))
+}
+
+// oldGlobals are nodepool's flags of the command line as a whole. There is no log
+// here to be configured.
+func oldGlobals(root *cobra.Command) error {
+	fs := root.PersistentFlags()
+	fs.StringP("logconfig", "l", "", "has no effect")
+	fs.Bool("debug", false, "has no effect")
+	return errors.Join(fs.MarkHidden("logconfig"), fs.MarkHidden("debug"))
 }
 
 // alienList takes the provider as an argument.

@@ -14,7 +14,8 @@ import (
 )
 
 func provider(e *env) *cobra.Command {
-	return noun("provider", "Providers: list, pause, unpause", providerList(e), providerPause(e), providerUnpause(e))
+	return noun("provider", "Providers: list, show, pause, unpause, erase",
+		providerList(e), providerShow(e), providerPause(e), providerUnpause(e), providerErase(e))
 }
 
 func label(e *env) *cobra.Command {
@@ -146,6 +147,11 @@ func instances(s *stock) string {
 func providers(s *pool.Snapshot) stocks {
 	all := stocks{}
 	all.count(s.Nodes, func(n *pool.Node) string { return n.Provider })
+	for _, u := range s.Uploads {
+		if u.State != pool.UploadDeleted {
+			all.of(u.Provider)
+		}
+	}
 	for _, q := range s.Quotas {
 		all.of(q.Provider).Quota = q
 	}

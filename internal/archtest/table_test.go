@@ -29,7 +29,9 @@ func guarded() []string { return []string{httpPkg} }
 func table() []row {
 	return []row{
 		{"cmd/poold", []string{"daemon", "internal/manual"}, []string{cobra, zap}},
-		{"cmd/poolctl", []string{"client", "config", "event", "internal/manual", "pool", "store", "store/kv/etcdkv"}, []string{cobra, yaml, zap}},
+		{"cmd/poolctl", []string{
+			"allocator", "client", "config", "event", "internal/manual", "pool", "store", "store/kv/etcdkv", "web/model",
+		}, []string{cobra, yaml, zap}},
 
 		{"daemon", []string{"*"}, []string{
 			"github.com/coreos/go-systemd/v22", "go.etcd.io/etcd/server/v3/embed",

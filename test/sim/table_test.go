@@ -204,10 +204,21 @@ func explained(e edge, f Fault) string {
 		return "only launchers have an old configuration here: one allocator decides for all"
 	case ownerless && slices.Contains(cloudFaults(), f):
 		return "a failed node stays one only while its provider has no owner, and nobody calls the cloud meanwhile"
+	case slices.Contains(erasedEdges(), e):
+		return "a provider is erased only if no peer has it, and every peer has all of them here"
 	case atOnce && slices.Contains(cloudFaults(), f):
 		return "what cannot be asked for fails at the first look, before any call is made for it"
 	}
 	return ""
+}
+
+// erasedEdges are those of nodes whose provider is gone for good.
+func erasedEdges() []edge {
+	var list []edge
+	for _, from := range []string{"building", "ready", "used", "failed"} {
+		list = append(list, edge{"node", from, "deleted"})
+	}
+	return list
 }
 
 // launcherEdges are the edges that launchers take.
