@@ -72,7 +72,7 @@ func (d *Daemon) sessions(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, errStuck) {
+		if errors.Is(err, ErrStuck) {
 			return err
 		}
 		d.away.Store(&err)
@@ -185,7 +185,7 @@ func (h *holding) run(ctx context.Context) error {
 		log.Info("duty taken")
 		h.spread.took(h.key)
 		cause, err := h.own(ctx, ownership)
-		if errors.Is(err, errStuck) {
+		if errors.Is(err, ErrStuck) {
 			return err
 		}
 		if ctx.Err() != nil {

@@ -22,9 +22,9 @@ const (
 var (
 	// errStalled ends a duty whose component makes no progress.
 	errStalled = errors.New("it has made no progress for " + stallLimit.String())
-	// errStuck ends the process: a component did not end when it had to, and
+	// ErrStuck ends the process: a component did not end when it had to, and
 	// nobody knows what it does yet. Its ownership is gone, and its context.
-	errStuck = errors.New("a component does not end")
+	ErrStuck = errors.New("a component does not end")
 )
 
 // watched runs the component of a duty, and gives the duty up when the component
@@ -68,6 +68,6 @@ func awaitEnd(ctx context.Context, duty duty, ended <-chan error) error {
 		}
 		return err
 	case <-timer.C:
-		return fmt.Errorf("%s: %w", duty.key, errStuck)
+		return fmt.Errorf("%s: %w", duty.key, ErrStuck)
 	}
 }

@@ -75,7 +75,7 @@ func TestAStuckDutyEndsThePeer(t *testing.T) {
 		go func() { ended <- d.sessions(ctx) }()
 		pass(time.Minute)
 		close(stall)
-		if err := <-ended; !errors.Is(err, errStuck) {
+		if err := <-ended; !errors.Is(err, ErrStuck) {
 			t.Errorf("the peer ended with %v", err)
 		}
 		other.want(t, 1, 1)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ func main() {
 	if err := command().ExecuteContext(ctx); err != nil {
 		stop()
 		_, _ = fmt.Fprintln(os.Stderr, err) // there is nowhere else to say it
+		if errors.Is(err, daemon.ErrStuck) {
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) // as SIGABRT does
+		}
 		os.Exit(1)
 	}
 }
