@@ -57,7 +57,7 @@ func startEtcd(ctx context.Context, dir string, port int, log *zap.Logger) (stri
 	case <-server.Server.ReadyNotify():
 		return client.String(), func() {
 			level.SetLevel(zap.FatalLevel) // it reports each closed listener as an error
-			server.Close()
+			stopEtcd(server)
 		}, nil
 	case err = <-server.Err():
 	case <-server.Server.StopNotify():
@@ -65,8 +65,26 @@ func startEtcd(ctx context.Context, dir string, port int, log *zap.Logger) (stri
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	server.Close()
+	stopEtcd(server)
 	return "", nil, fmt.Errorf("start etcd in %s: %w", cfg.Dir, err)
+}
+
+// stopEtcd closes a server with its connections. It waits without an end for a
+// client that is connected and has said nothing yet, as a spare connection of an
+// HTTP client: then the data is closed, and the connection ends with the process.
+func stopEtcd(server *embed.Etcd) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		server.Close()
+	}()
+	timer := time.NewTimer(closeTime)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		server.Server.Stop()
+	}
 }
 
 // etcdDir is where the embedded etcd keeps its data below dir.
