@@ -112,10 +112,10 @@ func (d *Daemon) setClock(ctx context.Context, records *store.Owned) error {
 	}
 }
 
-// followClock sets this peer's clock by those that tell the time, until ctx ends
-// or what its duties have measured has no meaning any more.
-func (d *Daemon) followClock(ctx context.Context) error {
-	return d.store.FollowClock(ctx, func(peer string, at time.Time) error {
+// followClock sets this peer's clock by those that tell the time after a revision,
+// until ctx ends or what its duties have measured has no meaning any more.
+func (d *Daemon) followClock(ctx context.Context, from int64) error {
+	return d.store.FollowClock(ctx, from, func(peer string, at time.Time) error {
 		if peer == d.name {
 			return nil
 		}

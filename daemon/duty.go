@@ -86,6 +86,11 @@ func (d *Daemon) sessions(ctx context.Context) error {
 // inSession opens a session and does duties until it ends, then hands over at
 // once what it still owns.
 func (d *Daemon) inSession(ctx context.Context) error {
+	// From before the peer shows itself: the others tell it the time then.
+	from, err := d.store.Revision(ctx)
+	if err != nil {
+		return err
+	}
 	session, err := store.OpenSession(ctx, d.kv, d.cfg.Etcd.LeaseTTL, d.log)
 	if err != nil {
 		return err
@@ -112,7 +117,7 @@ func (d *Daemon) inSession(ctx context.Context) error {
 	g.Go(func() error { return d.member(gctx, session, owned) })
 	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
 	g.Go(func() error { return d.union.follow(gctx, d.view.Load()) })
-	g.Go(func() error { return d.followClock(gctx) })
+	g.Go(func() error { return d.followClock(gctx, from) })
 	g.Go(func() error {
 		return d.holdAll(gctx, session, owned, func(s *setup) []duty { return s.duties })
 	})

@@ -41,17 +41,13 @@ func (o *Owned) SetClock(ctx context.Context, peer string, at time.Time) error {
 	return nil
 }
 
-// FollowClock calls heard whenever a peer tells what time it is, as soon as it
-// does, until heard returns an error or ctx ends. What was told before is of no
-// use, for nobody knows when.
-func (s *Store) FollowClock(ctx context.Context, heard func(peer string, at time.Time) error) error {
+// FollowClock calls heard whenever a peer tells what time it is after a revision,
+// as soon as it does, until heard returns an error or ctx ends. What was told long
+// before is of no use, for nobody knows when.
+func (s *Store) FollowClock(ctx context.Context, from int64, heard func(peer string, at time.Time) error) error {
 	pause := firstPause
 	for ctx.Err() == nil {
-		_, from, err := s.kv.List(ctx, s.keys.clock())
-		if err == nil {
-			pause = firstPause
-			err = s.followClock(ctx, from, heard)
-		}
+		err := s.followClock(ctx, from, heard)
 		if own := (*heardError)(nil); errors.As(err, &own) {
 			return own.err
 		}
@@ -60,6 +56,10 @@ func (s *Store) FollowClock(ctx context.Context, heard func(peer string, at time
 		}
 		sleep(ctx, pause)
 		pause = min(2*pause, longestPause)
+		// What was told meanwhile was told too long ago.
+		if _, at, err := s.kv.List(ctx, s.keys.clock()); err == nil {
+			from, pause = at, firstPause
+		}
 	}
 	return context.Cause(ctx)
 }
