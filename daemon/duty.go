@@ -86,8 +86,9 @@ func (d *Daemon) sessions(ctx context.Context) error {
 // inSession opens a session and does duties until it ends, then hands over at
 // once what it still owns.
 func (d *Daemon) inSession(ctx context.Context) error {
-	// From before the peer shows itself: the others tell it the time then.
-	from, err := d.store.Revision(ctx)
+	// From before the peer shows itself: the others tell it the time then. What
+	// they said while it was away was said too long ago.
+	from, err := d.store.Latest(ctx)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (s *Store) apply(ctx context.Context, fence *Ownership, w pool.Write, gone 
 
 // settle commits a transaction until its outcome is known.
 func (s *Store) settle(ctx context.Context, fence *Ownership, txn kv.Txn) (int64, error) {
-	base, err := s.Revision(ctx)
+	base, err := s.base(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -112,9 +112,9 @@ func definite(err error) bool {
 	return errors.Is(err, pool.ErrConflict) || errors.Is(err, pool.ErrNotOwner) || errors.Is(err, pool.ErrUnknown)
 }
 
-// Revision returns a revision before that of any write made from now on, which is
+// base returns a revision before that of any write made from now on, which is
 // where the search for a lost write begins.
-func (s *Store) Revision(ctx context.Context) (int64, error) {
+func (s *Store) base(ctx context.Context) (int64, error) {
 	if seen := s.seen.Load(); seen > 0 {
 		return seen, nil
 	}

@@ -41,6 +41,12 @@ func (o *Owned) SetClock(ctx context.Context, peer string, at time.Time) error {
 	return nil
 }
 
+// Latest asks etcd for its revision.
+func (s *Store) Latest(ctx context.Context) (int64, error) {
+	_, at, err := s.kv.List(ctx, s.keys.clock())
+	return at, translate(err)
+}
+
 // FollowClock calls heard whenever a peer tells what time it is after a revision,
 // as soon as it does, until heard returns an error or ctx ends. What was told long
 // before is of no use, for nobody knows when.
@@ -57,7 +63,7 @@ func (s *Store) FollowClock(ctx context.Context, from int64, heard func(peer str
 		sleep(ctx, pause)
 		pause = min(2*pause, longestPause)
 		// What was told meanwhile was told too long ago.
-		if _, at, err := s.kv.List(ctx, s.keys.clock()); err == nil {
+		if at, err := s.Latest(ctx); err == nil {
 			from, pause = at, firstPause
 		}
 	}
