@@ -43,6 +43,9 @@ type spread struct {
 	members []*pool.Member
 	drains  []*pool.Drain
 	changed chan struct{}
+	// built is when each peer began the newest of its builds that are under way or
+	// ready: it has their files.
+	built map[string]time.Time
 	// moved is when the last duty was handed over.
 	moved time.Time
 	// spurned says who did not take a duty of his, and when.
@@ -88,9 +91,27 @@ func (s *spread) follow(ctx context.Context, view *store.View) error {
 func (s *spread) take(snap *pool.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.members, s.drains = snap.Members, snap.Drains
+	s.members, s.drains, s.built = snap.Members, snap.Drains, lastBuilt(snap.Builds)
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// look takes over who built what, which nobody is told of.
+func (s *spread) look(snap *pool.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.built = lastBuilt(snap.Builds)
+}
+
+// lastBuilt is when each peer began the newest of the builds that are of use.
+func lastBuilt(builds []*pool.Build) map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, b := range builds {
+		if (b.State == pool.BuildBuilding || b.State == pool.BuildReady) && b.Created.After(last[b.Builder]) {
+			last[b.Builder] = b.Created
+		}
+	}
+	return last
 }
 
 // home is the life of the peer that a duty belongs to, the zero life if none
@@ -108,10 +129,14 @@ func (s *spread) home(key string) (life, <-chan struct{}) {
 	return lifeOf(best), s.changed
 }
 
-// before orders peers for a duty.
+// before orders peers for a duty. What has to do with files belongs to who made the
+// newest ones.
 func (s *spread) before(a, b *pool.Member, key string) bool {
 	if x, y := s.drained(a.Name), s.drained(b.Name); x != y {
 		return y
+	}
+	if x, y := s.built[a.Name], s.built[b.Name]; stays(key) && !x.Equal(y) {
+		return x.After(y)
 	}
 	return cmp.Or(cmp.Compare(rank(b.Name, key), rank(a.Name, key)), cmp.Compare(a.Name, b.Name)) < 0
 }
@@ -139,6 +164,7 @@ func stays(key string) bool {
 // to it, else after the one that it belongs to had time to.
 func (d *Daemon) turn(key string) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
+		d.spread.look(d.view.Load().Snapshot())
 		timer := time.NewTimer(deference)
 		defer timer.Stop()
 		for {

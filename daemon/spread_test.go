@@ -188,6 +188,50 @@ func TestImagesMoveTogether(t *testing.T) {
 	})
 }
 
+// Images that nobody owns belong to the peer that has the newest files, whichever it
+// is: after an etcd that was away it goes on with what it builds and sends.
+func TestImagesGoToTheirFiles(t *testing.T) {
+	names := []string{"one", "two", "three", "four"}
+	keys := []string{"image/a", "uploading/g: p", "allocator"}
+	snap := &pool.Snapshot{}
+	for _, name := range names {
+		snap.Members = append(snap.Members, &pool.Member{Name: name, Duties: keys})
+	}
+	s := newSpread("one")
+	home := func(key string) string {
+		at, _ := s.home(key)
+		return at.name
+	}
+	s.take(snap)
+	without := home("allocator")
+	begin := time.Now()
+	for i, name := range names {
+		made := func(by string, state pool.BuildState, at time.Duration) *pool.Build {
+			return &pool.Build{Builder: by, State: state, Created: begin.Add(at)}
+		}
+		next := names[(i+1)%len(names)]
+		for what, builds := range map[string][]*pool.Build{
+			"it builds":          {made(next, pool.BuildReady, 0), made(name, pool.BuildBuilding, 1)},
+			"it built last":      {made(name, pool.BuildReady, 1), made(next, pool.BuildReady, 0)},
+			"others have failed": {made(name, pool.BuildReady, 0), made(next, pool.BuildFailed, 1), made(next, pool.BuildDeleted, 1)},
+			"who built is gone":  {made(name, pool.BuildReady, 0), made("gone", pool.BuildReady, 1)},
+		} {
+			s.look(&pool.Snapshot{Builds: builds})
+			if a, b := home("image/a"), home("uploading/g: p"); a != name || b != name {
+				t.Errorf("%s, %s: the image is %s's, uploads are %s's", name, what, a, b)
+			}
+			if at := home("allocator"); at != without {
+				t.Errorf("%s, %s: another allocates", name, what)
+			}
+		}
+		s.take(&pool.Snapshot{Members: snap.Members, Drains: []*pool.Drain{{Peer: name}}, Builds: []*pool.Build{made(name, pool.BuildReady, 0)}})
+		if at := home("image/a"); at == name {
+			t.Errorf("%s is drained, and has the image", name)
+		}
+		s.take(snap)
+	}
+}
+
 // drain drains a peer, or ends that.
 func drain(t *testing.T, records kv.KV, peer string) {
 	t.Helper()
