@@ -102,27 +102,15 @@ func (f *imageFilter) wants(b *pool.Build) bool {
 
 func imageList(e *env) *cobra.Command {
 	var f imageFilter
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the builds of all images", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := known("--state", f.state, pool.BuildMachine().States()); err != nil {
-				return err
-			}
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			builds := slices.DeleteFunc(slices.Clone(s.Builds), func(b *pool.Build) bool { return !f.wants(b) })
-			if err := buildTable(e, s).print(cmd.OutOrStdout(), e.output, builds); err != nil {
-				return err
-			}
-			return e.notePauses(cmd.OutOrStdout(), s, f.image)
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List the builds of all images", Args: exactly(0)}
 	cmd.Flags().BoolVar(&f.all, "all", false, "also the last ones that were deleted")
 	cmd.Flags().StringVar(&f.image, "image", "", "only those of this image")
 	cmd.Flags().StringVar(&f.state, "state", "", "only those in this state")
-	return cmd
+	check := func() error { return known("--state", f.state, pool.BuildMachine().States()) }
+	return e.shows(cmd, check, func(w io.Writer, s *pool.Snapshot) error {
+		builds := slices.DeleteFunc(slices.Clone(s.Builds), func(b *pool.Build) bool { return !f.wants(b) })
+		return errors.Join(buildTable(e, s).print(w, e.output, builds), e.notePauses(w, s, f.image))
+	})
 }
 
 // known refuses a word that a flag cannot have.

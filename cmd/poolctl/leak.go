@@ -76,24 +76,19 @@ func leakTable(now time.Time) table[found] {
 
 func leakList(e *env) *cobra.Command {
 	var provider string
-	cmd := &cobra.Command{
-		Use: "list", Short: "List leaks, and when each is removed", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := leakTable(e.now()).print(cmd.OutOrStdout(), e.output, leaks(s, provider)); err != nil {
-				return err
-			}
-			if e.output == formatTable || e.output == formatWide {
-				return errors.Join(tellFrozen(cmd.ErrOrStderr(), s, provider), tellVanished(cmd.ErrOrStderr(), s, provider))
-			}
-			return nil
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List leaks, and when each is removed", Args: exactly(0)}
 	cmd.Flags().StringVar(&provider, "provider", "", "of this provider only")
-	return cmd
+	return e.shows(cmd, nil, func(w io.Writer, s *pool.Snapshot) error {
+		err := leakTable(e.now()).print(w, e.output, leaks(s, provider))
+		if e.output == formatTable || e.output == formatWide {
+			notes := w // of what is watched
+			if w == cmd.OutOrStdout() {
+				notes = cmd.ErrOrStderr()
+			}
+			err = errors.Join(err, tellFrozen(notes, s, provider), tellVanished(notes, s, provider))
+		}
+		return err
+	})
 }
 
 // tellFrozen says where nothing is removed, and what to do about it.

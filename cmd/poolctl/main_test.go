@@ -134,6 +134,8 @@ func TestOutput(t *testing.T) {
 		"label-list-name":     "label list -o name",
 		"peer-list":           "peer list",
 		"peer-list-yaml":      "peer list -o yaml",
+		"top":                 "top",
+		"top-json":            "top -o json",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := poolctl(t, strings.Fields(line)...)

@@ -88,28 +88,18 @@ func (f *nodeFilter) wants(n *pool.Node, now time.Time) bool {
 
 func nodeList(e *env) *cobra.Command {
 	var f nodeFilter
-	cmd := &cobra.Command{
-		Use: "list", Short: "List nodes", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			nodes := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *pool.Node) bool {
-				return !f.wants(n, e.now())
-			})
-			if e.output == formatAnsible {
-				return inventory(cmd.OutOrStdout(), nodes)
-			}
-			return nodeTable(e.now()).print(cmd.OutOrStdout(), e.output, nodes)
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List nodes", Args: exactly(0)}
 	f.flags(cmd)
 	cmd.Annotations = map[string]string{formatAnsible: ""}
-	return cmd
+	return e.shows(cmd, f.check, func(w io.Writer, s *pool.Snapshot) error {
+		nodes := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *pool.Node) bool {
+			return !f.wants(n, e.now())
+		})
+		if e.output == formatAnsible {
+			return inventory(w, nodes)
+		}
+		return nodeTable(e.now()).print(w, e.output, nodes)
+	})
 }
 
 func nodeShow(e *env) *cobra.Command {

@@ -18,27 +18,21 @@ func peer(e *env) *cobra.Command {
 }
 
 func peerList(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the running peers and what they own", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			now := e.now()
-			err = table[*pool.Member]{
-				name: func(m *pool.Member) string { return m.Name },
-				columns: []column[*pool.Member]{
-					{title: "NAME", value: func(m *pool.Member) string { return m.Name }},
-					{title: "VERSION", value: func(m *pool.Member) string { return m.Version }},
-					{title: "UP", value: func(m *pool.Member) string { return ago(now, m.Started) }},
-					{title: "CONFIGURED", value: func(m *pool.Member) string { return ago(now, m.Configured) }},
-					{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
-				},
-			}.print(cmd.OutOrStdout(), e.output, s.Members)
-			return errors.Join(err, e.noteDisputes(cmd.OutOrStdout(), s), e.noteAway(cmd.OutOrStdout(), s), e.noteDrains(cmd.OutOrStdout(), s), e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List the running peers and what they own", Args: exactly(0)}
+	return e.shows(cmd, nil, func(w io.Writer, s *pool.Snapshot) error {
+		now := e.now()
+		err := table[*pool.Member]{
+			name: func(m *pool.Member) string { return m.Name },
+			columns: []column[*pool.Member]{
+				{title: "NAME", value: func(m *pool.Member) string { return m.Name }},
+				{title: "VERSION", value: func(m *pool.Member) string { return m.Version }},
+				{title: "UP", value: func(m *pool.Member) string { return ago(now, m.Started) }},
+				{title: "CONFIGURED", value: func(m *pool.Member) string { return ago(now, m.Configured) }},
+				{title: "OWNS", value: func(m *pool.Member) string { return strings.Join(m.Owns, " ") }},
+			},
+		}.print(w, e.output, s.Members)
+		return errors.Join(err, e.noteDisputes(w, s), e.noteAway(w, s), e.noteDrains(w, s), e.noteFreeze(w, s.Freeze))
+	})
 }
 
 // noteDrains says below a table which peers are drained. Other formats are for

@@ -96,16 +96,10 @@ func requestTable() table[row] {
 }
 
 func requestList(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List requests and why they wait", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return requestTable().print(cmd.OutOrStdout(), e.output, rows(s))
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List requests and why they wait", Args: exactly(0)}
+	return e.shows(cmd, nil, func(w io.Writer, s *pool.Snapshot) error {
+		return requestTable().print(w, e.output, rows(s))
+	})
 }
 
 func requestShow(e *env) *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -113,20 +114,14 @@ func labelList(e *env) *cobra.Command {
 }
 
 func listing(e *env, short string, gather func(*pool.Snapshot) stocks, own ...column[*stock]) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: short, Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			err = table[*stock]{
-				name:    func(s *stock) string { return s.Name },
-				columns: stockColumns(own),
-			}.print(cmd.OutOrStdout(), e.output, gather(s).sorted())
-			return errors.Join(err, e.noteFreeze(cmd.OutOrStdout(), s.Freeze))
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: short, Args: exactly(0)}
+	return e.shows(cmd, nil, func(w io.Writer, s *pool.Snapshot) error {
+		err := table[*stock]{
+			name:    func(s *stock) string { return s.Name },
+			columns: stockColumns(own),
+		}.print(w, e.output, gather(s).sorted())
+		return errors.Join(err, e.noteFreeze(w, s.Freeze))
+	})
 }
 
 // instances shows how much of the quota the project uses, others included.

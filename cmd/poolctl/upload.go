@@ -107,30 +107,13 @@ func (f *uploadFilter) wants(u *pool.Upload) bool {
 
 func uploadList(e *env) *cobra.Command {
 	var f uploadFilter
-	var watch bool
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the uploads of all builds", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := known("--state", f.state, pool.UploadMachine().States()); err != nil {
-				return err
-			}
-			show := func(w io.Writer, s *pool.Snapshot) error {
-				uploads := slices.DeleteFunc(slices.Clone(s.Uploads), func(u *pool.Upload) bool { return !f.wants(u) })
-				return uploadTable(e.now()).print(w, e.output, uploads)
-			}
-			if watch {
-				return e.watch(cmd.Context(), cmd.OutOrStdout(), show)
-			}
-			s, err := e.snapshot(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return show(cmd.OutOrStdout(), s)
-		},
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List the uploads of all builds", Args: exactly(0)}
 	f.flags(cmd)
-	cmd.Flags().BoolVar(&watch, "watch", false, "show it again whenever it changes, until interrupted")
-	return cmd
+	check := func() error { return known("--state", f.state, pool.UploadMachine().States()) }
+	return e.shows(cmd, check, func(w io.Writer, s *pool.Snapshot) error {
+		uploads := slices.DeleteFunc(slices.Clone(s.Uploads), func(u *pool.Upload) bool { return !f.wants(u) })
+		return uploadTable(e.now()).print(w, e.output, uploads)
+	})
 }
 
 func uploadShow(e *env) *cobra.Command {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"poold/pool"
 )
 
@@ -19,9 +21,34 @@ const (
 	wipe = "\x1b[H\x1b[2J"
 )
 
+// view is how a command shows records.
+type view func(w io.Writer, s *pool.Snapshot) error
+
+// shows has a command show something of the records, once, or with --watch again
+// whenever they change. check refuses flags before anything is read; it may be nil.
+func (e *env) shows(cmd *cobra.Command, check func() error, show view) *cobra.Command {
+	watch := cmd.Flags().Bool("watch", false, "show it again whenever it changes, until interrupted")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if check != nil {
+			if err := check(); err != nil {
+				return err
+			}
+		}
+		if *watch {
+			return e.watch(cmd.Context(), cmd.OutOrStdout(), show)
+		}
+		s, err := e.snapshot(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return show(cmd.OutOrStdout(), s)
+	}
+	return cmd
+}
+
 // watch shows the records again whenever they change, until ctx ends, which is
 // how it is meant to end.
-func (e *env) watch(ctx context.Context, w io.Writer, show func(io.Writer, *pool.Snapshot) error) error {
+func (e *env) watch(ctx context.Context, w io.Writer, show view) error {
 	return e.open(ctx, func(at *conn) error {
 		ctx, cancel := context.WithCancel(ctx)
 		view := at.View()
@@ -51,7 +78,7 @@ func (e *env) watch(ctx context.Context, w io.Writer, show func(io.Writer, *pool
 
 // screen shows a snapshot in place of what a terminal shows, or below what was
 // written before.
-func screen(w io.Writer, s *pool.Snapshot, show func(io.Writer, *pool.Snapshot) error) error {
+func screen(w io.Writer, s *pool.Snapshot, show view) error {
 	var b bytes.Buffer
 	if err := show(&b, s); err != nil {
 		return err
