@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -165,10 +167,22 @@ func (d *Daemon) builderDuty(s *setup, i *pool.Image, from *export.Exporter) dut
 	}}
 }
 
-// dirsOf is where builders work.
+// dirsOf is where builders work. What they run begins elsewhere than poold, so that
+// relative names are made absolute.
 func dirsOf(cfg *config.Config) builder.Dirs {
 	return builder.Dirs{
-		Images: cfg.Builder.ImagesDir, Elements: cfg.Builder.ElementsDir,
-		Logs: cfg.Builder.LogDir, LogRetention: cfg.Builder.LogRetention,
+		Images: absolute(cfg.Builder.ImagesDir), Elements: absolute(cfg.Builder.ElementsDir),
+		Logs: absolute(cfg.Builder.LogDir), LogRetention: cfg.Builder.LogRetention,
 	}
+}
+
+// absolute is a folder, or a list of them, seen from wherever a program begins.
+func absolute(folders string) string {
+	list := filepath.SplitList(folders)
+	for i, folder := range list {
+		if abs, err := filepath.Abs(folder); err == nil && folder != "" {
+			list[i] = abs
+		}
+	}
+	return strings.Join(list, string(filepath.ListSeparator))
 }
