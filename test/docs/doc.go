@@ -19,12 +19,12 @@
 //	<!-- test: says TEXT -->          its output has this text
 //	<!-- test: fails TEXT -->         its last command fails, and says this
 //	<!-- test: file NAME -->          it is written to this file
-//	<!-- test: background -->         it runs until the end of the session
+//	<!-- test: background -->         it runs until the end, or the command interrupt
 //	<!-- test: not run, BECAUSE -->   it is only shown; what it names is looked at
 //
 // Three more may stand anywhere:
 //
-//	<!-- test: run COMMANDS -->       is run, and not shown
+//	<!-- test: run COMMANDS -->       they are run, and not shown
 //	<!-- test: alone -->              the session has no demo
 //	<!-- test: in the repository -->  the session begins there, not in an empty folder
 package docs

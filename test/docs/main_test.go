@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -49,6 +50,8 @@ func run(m *testing.M) int {
 	}
 	cmd := namespaced(exec.Command("/proc/self/exe", os.Args[1:]...))
 	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	runtime.LockOSThread() // the signal comes when the thread ends
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		if ended, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -79,11 +79,23 @@ func (s *session) marker(p step) string { return fmt.Sprintf("@@ %s:%d", s.d.nam
 
 const endMarker = "@@ end"
 
+// prologue is what each script begins with. What a document says to end with Ctrl-C
+// ends with the command "interrupt".
+const prologue = `set -euo pipefail
+exec </dev/null 2>&1
+cd %q
+background=
+interrupt() {
+	for p in $background; do kill "$p"; wait "$p"; done
+	background=
+}
+`
+
 // script is the document as a script of bash. It stops at the first command that
 // fails, and its background ends with it.
 func (s *session) script() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "set -euo pipefail\nexec </dev/null 2>&1\nexport PATH=%q:$PATH PYTHONDONTWRITEBYTECODE=1\ncd %q\n", s.bin, s.work)
+	fmt.Fprintf(&b, prologue, s.work)
 	for i, p := range s.d.steps {
 		fmt.Fprintf(&b, "printf '\\n%%s\\n' %q\n", s.marker(p))
 		b.WriteString(s.code(i, p))
@@ -116,9 +128,15 @@ func (s *session) code(i int, p step) string {
 	case fails:
 		return fmt.Sprintf("set +e\n( set -e\n%s); outcome=$?\nset -e\n[ $outcome -ne 0 ] || { echo 'it should fail'; exit 1; }\n", commands)
 	case background:
-		return fmt.Sprintf("( %s) >%q &\n", commands, filepath.Join(s.dir, fmt.Sprint(i, ".log")))
+		return fmt.Sprintf("( %s) >%q 2>&1 &\nbackground=\"$! $background\"\n", alone(commands), filepath.Join(s.dir, fmt.Sprint(i, ".log")))
 	}
 	return commands
+}
+
+// alone is a command that takes the place of the shell that it is called in, so that
+// a signal finds it.
+func alone(command string) string {
+	return regexp.MustCompile(`^((?:\w+=\S* )*)`).ReplaceAllString(command, "${1}exec ")
 }
 
 // bash runs a script, and ends whatever it has left.
@@ -133,6 +151,7 @@ func (s *session) bash(script string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", script)
 	cmd.Stdout = out
+	cmd.Env = s.environment(ctx)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err = cmd.Run()
@@ -145,6 +164,21 @@ func (s *session) bash(script string) (string, error) {
 		s.t.Fatal(readErr)
 	}
 	return string(text), err
+}
+
+// environment has the programs in its PATH, and a home of its own. Go finds there what
+// it has built before.
+func (s *session) environment(ctx context.Context) []string {
+	s.t.Helper()
+	env := append(os.Environ(), "HOME="+s.t.TempDir(), "PATH="+s.bin+":"+os.Getenv("PATH"), "PYTHONDONTWRITEBYTECODE=1")
+	for _, name := range []string{"GOENV", "GOCACHE", "GOPATH", "GOMODCACHE"} {
+		value, err := exec.CommandContext(ctx, "go", "env", name).Output()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		env = append(env, name+"="+strings.TrimSpace(string(value)))
+	}
+	return env
 }
 
 // endGroup ends the background of a script, and waits until all of it is gone, so
