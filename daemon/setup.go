@@ -211,22 +211,30 @@ func printOf(parts ...any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// leavers are the providers that no peer has in its configuration, whether it runs
-// or is away, and of which there are nodes yet: those are let go of through their records. had
-// is what this peer knows of providers besides.
+// leavers are the providers in which no peer launches by its configuration, whether it
+// runs or is away, and of which there are nodes yet: those are let go of through their
+// records. A builder that has a provider for its images does nothing for nodes. had is
+// what this peer knows of providers besides.
 func leavers(snap *pool.Snapshot, peer string, catalog *pool.Catalog, had map[string]*pool.Provider) []pool.Provider {
-	known := map[string]bool{}
-	for i := range catalog.Providers {
-		known[catalog.Providers[i].Name] = true
-	}
-	for _, m := range snap.Members {
-		for _, p := range m.Providers {
-			known[p] = known[p] || m.Name != peer
+	known, offered := map[string]bool{}, map[string]bool{peer: true}
+	launched := func(c *pool.Catalog) {
+		for i := range c.Providers {
+			known[c.Providers[i].Name] = known[c.Providers[i].Name] || c.Providers[i].Launches()
 		}
 	}
+	launched(catalog)
 	for _, o := range snap.Offers {
-		for i := range o.Catalog.Providers {
-			known[o.Catalog.Providers[i].Name] = known[o.Catalog.Providers[i].Name] || o.Peer != peer
+		if o.Peer != peer {
+			offered[o.Peer] = true
+			launched(&o.Catalog)
+		}
+	}
+	for _, m := range snap.Members {
+		if offered[m.Name] {
+			continue
+		}
+		for _, p := range m.Providers {
+			known[p] = true
 		}
 	}
 	var all []pool.Provider

@@ -145,10 +145,13 @@ func TestLeavers(t *testing.T) {
 	static := node("hosts", pool.NodeInUse)
 	static.Slot, static.Cloud, static.Region = &slot, "", ""
 	snap := &pool.Snapshot{
-		Members: []*pool.Member{{Name: "one", Providers: []string{"left"}}, {Name: "two", Providers: []string{"others"}}},
+		Members: []*pool.Member{{Name: "one", Providers: []string{"left"}}, {Name: "two", Providers: []string{"others"}}, {Name: "builder", Providers: []string{"left", "here"}}},
 		Offers: []*pool.Offer{
 			{Peer: "one", Catalog: pool.Catalog{Providers: []pool.Provider{{Name: "left"}}}},
 			{Peer: "away", Catalog: pool.Catalog{Providers: []pool.Provider{{Name: "absent"}}}},
+			{Peer: "builder", Catalog: pool.Catalog{Providers: []pool.Provider{
+				{Name: "left", Images: make([]pool.ProviderImage, 1)}, {Name: "here", Images: make([]pool.ProviderImage, 1)},
+			}}},
 		},
 		Nodes: []*pool.Node{
 			node("absent", pool.NodeReady), node("here", pool.NodeReady), node("others", pool.NodeReady), node("left", pool.NodeInUse), node("left", pool.NodeReady),

@@ -239,7 +239,7 @@ func (u *union) stale(s *pool.Snapshot) []*pool.Offer {
 			continue
 		}
 		for i := range o.Catalog.Providers {
-			held[o.Catalog.Providers[i].Name] = true
+			held[o.Catalog.Providers[i].Name] = held[o.Catalog.Providers[i].Name] || o.Catalog.Providers[i].Launches()
 		}
 	}
 	var stale []*pool.Offer

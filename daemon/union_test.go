@@ -96,10 +96,12 @@ func TestUnionMayLackSomething(t *testing.T) {
 func TestStaleOffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUnion("one")
+		// A builder has a provider for its images only.
+		images := pool.Catalog{Providers: []pool.Provider{{Name: "west", Images: make([]pool.ProviderImage, 1)}}}
 		s := &pool.Snapshot{
-			Members: []*pool.Member{{Name: "one"}},
+			Members: []*pool.Member{{Name: "one"}, {Name: "builder"}},
 			Offers: []*pool.Offer{
-				{Peer: "one", Catalog: file("east")}, {Peer: "only", Catalog: file("west")}, {Peer: "was", Catalog: file("east")},
+				{Peer: "builder", Catalog: images}, {Peer: "one", Catalog: file("east")}, {Peer: "only", Catalog: file("west")}, {Peer: "was", Catalog: file("east")},
 			},
 		}
 		if got := u.stale(s); len(got) > 0 {
