@@ -38,12 +38,19 @@ func newSession(t *testing.T, bin string, d *document) *session {
 	t.Helper()
 	s := &session{t: t, d: d, bin: bin, dir: t.ArtifactDir(), work: t.TempDir()}
 	if d.inside {
-		var err error
-		if s.work, err = filepath.Abs(root); err != nil {
-			t.Fatal(err)
-		}
+		s.work = s.absolute("")
 	}
 	return s
+}
+
+// absolute is the name of a file of the repository for whoever is elsewhere.
+func (s *session) absolute(name string) string {
+	s.t.Helper()
+	path, err := filepath.Abs(filepath.Join(root, name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return path
 }
 
 // run does all that the document says.
@@ -170,7 +177,7 @@ func (s *session) bash(script string) (string, error) {
 // it has built before.
 func (s *session) environment(ctx context.Context) []string {
 	s.t.Helper()
-	env := append(os.Environ(), "HOME="+s.t.TempDir(), "PATH="+s.bin+":"+os.Getenv("PATH"), "PYTHONDONTWRITEBYTECODE=1")
+	env := append(os.Environ(), "EXAMPLES="+s.absolute("docs/examples"), "TESTDATA="+s.absolute("test/docs/testdata"), "HOME="+s.t.TempDir(), "PATH="+s.bin+":"+os.Getenv("PATH"), "PYTHONDONTWRITEBYTECODE=1")
 	for _, name := range []string{"GOENV", "GOCACHE", "GOPATH", "GOMODCACHE"} {
 		value, err := exec.CommandContext(ctx, "go", "env", name).Output()
 		if err != nil {
