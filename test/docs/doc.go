@@ -27,4 +27,7 @@
 //	<!-- test: run COMMANDS -->       they are run, and not shown
 //	<!-- test: alone -->              the session has no demo
 //	<!-- test: in the repository -->  the session begins there, not in an empty folder
+//
+// Commands that are named in passing, as `poolctl node list`, and those of blocks that
+// are not run, have to be there with their options, as docs/poolctl.md has them.
 package docs

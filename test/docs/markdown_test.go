@@ -14,6 +14,7 @@ type document struct {
 	alone  bool // it wants no demo
 	inside bool // it begins in the repository
 	steps  []step
+	named  []string // commands in the text, and in what is not run
 	faults []string
 }
 
@@ -47,6 +48,7 @@ const (
 func parse(name, text string) *document {
 	d := &document{name: name}
 	lines := strings.Split(text, "\n")
+	d.named = inline(text)
 	var marks []mark
 	for i := 0; i < len(lines); i++ {
 		switch line := lines[i]; {
@@ -63,6 +65,9 @@ func parse(name, text string) *document {
 			if fault := s.fault(); fault != "" {
 				d.faultf(s.line, "%s", fault)
 			}
+			if _, shown := s.is("not run,"); shown {
+				d.named = append(d.named, strings.Split(s.text, "\n")...)
+			}
 			i = end
 		case strings.HasPrefix(line, "    ") && i > 0 && lines[i-1] == "":
 			d.faultf(i+1, "an indented block: write a fence, with the word that says what it is")
@@ -72,6 +77,16 @@ func parse(name, text string) *document {
 		}
 	}
 	return d
+}
+
+// inline are the pieces of code in a text, without the blocks.
+func inline(text string) []string {
+	var pieces []string
+	text = regexp.MustCompile("(?s)```.*?\n *```|<!--.*?-->").ReplaceAllString(text, "")
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		pieces = append(pieces, strings.Join(strings.Fields(m[1]), " "))
+	}
+	return pieces
 }
 
 // until is the first line from one on that is so, or the last line.
