@@ -9,8 +9,8 @@
 //
 //   - sh: commands, which must succeed;
 //   - console: commands after "$ ", and between them lines of what they print, in
-//     order. A word that has a digit in it stands for any word, "..." for the rest of
-//     a line or any lines;
+//     order. A word that has a digit in it stands for any word, as does "...", which
+//     at the end of a line stands for the rest of it, and alone for any lines;
 //   - yaml: a nodepool.yaml, or enough of one: "poold check" must find it good;
 //   - text: a picture, or a form to fill in, and no command.
 //

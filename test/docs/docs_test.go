@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func TestEveryBlockIsKnown(t *testing.T) {
 // What documents say works, in the order in which it stands there. Those that need
 // no poold of their own share a demo.
 func TestDocuments(t *testing.T) {
-	dir := needNamespaces(t)
+	t.Parallel()
 	var shared, alone []*document
 	for _, d := range documents(t) {
 		switch {
@@ -70,19 +71,38 @@ func TestDocuments(t *testing.T) {
 			shared = append(shared, d)
 		}
 	}
-	t.Run("demo", func(t *testing.T) {
-		startDemo(t, dir)
-		for _, d := range shared {
-			t.Run(d.name, func(t *testing.T) { newSession(t, dir, d).run() })
-		}
-	})
+	// Two that build in the repository would be in each other's way, so those of
+	// them that are alone do not run beside others.
+	slices.SortStableFunc(alone, func(a, b *document) int { return strings.Compare(fmt.Sprint(b.inside), fmt.Sprint(a.inside)) })
 	for _, d := range alone {
-		t.Run(d.name, func(t *testing.T) { newSession(t, dir, d).run() })
+		t.Run(d.name, func(t *testing.T) { apart(t, !d.inside, func() { newSession(t, d).run() }) })
+	}
+	t.Run("demo", func(t *testing.T) {
+		apart(t, true, func() {
+			startDemo(t)
+			for _, d := range shared {
+				t.Run(d.name, func(t *testing.T) { newSession(t, d).run() })
+			}
+		})
+	})
+}
+
+// apart does something in namespaces of its own, beside others if it may.
+func apart(t *testing.T, beside bool, do func()) {
+	t.Helper()
+	switch {
+	case os.Getenv(insideVariable) != "":
+		do()
+	case beside:
+		t.Parallel()
+		inside(t)
+	default:
+		inside(t)
 	}
 }
 
 // startDemo runs the demo at its usual ports, with an audit log.
-func startDemo(t *testing.T, bin string) {
+func startDemo(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "nodepool.yaml"))
 	if err != nil {

@@ -2,12 +2,12 @@ package docs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -18,19 +18,20 @@ import (
 const root = "../.."
 
 // insideVariable says to a test that it has a network and folders of its own: it is
-// the folder that they are in.
+// the folder of the binaries.
 const insideVariable = "POOLD_DOCS_INSIDE"
 
-// outside is why it has none, if so.
-var outside error
+// bin is the folder of the binaries, which are built once.
+var bin string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// run runs the tests in namespaces of their own, so that they can use the ports and
-// the folders that the documents name, whoever else uses them on this machine.
 func run(m *testing.M) int {
-	if dir := os.Getenv(insideVariable); dir != "" {
-		outside = furnish(dir)
+	if bin = os.Getenv(insideVariable); bin != "" {
+		if err := furnish(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "poold-docs")
@@ -39,28 +40,35 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
-	if err := proc.Build(context.Background(), dir, root+"/cmd/poold", root+"/cmd/poolctl"); err != nil {
+	bin = dir
+	if err := proc.Build(context.Background(), bin, root+"/cmd/poold", root+"/cmd/poolctl"); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	outside = namespaced(exec.Command("true")).Run()
-	if outside != nil {
-		outside = fmt.Errorf("no namespaces can be made here: %w", outside)
-		return m.Run()
+	return m.Run()
+}
+
+// inside runs a test again, in namespaces of its own, so that it can use the ports
+// and the folders that documents name, whoever else uses them on this machine.
+func inside(t *testing.T) {
+	t.Helper()
+	if err := namespaced(exec.Command("ip", "link", "set", "lo", "up")).Run(); err != nil {
+		t.Skipf("no namespaces can be made here: %v", err)
 	}
-	cmd := namespaced(exec.Command("/proc/self/exe", os.Args[1:]...))
-	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
+	cmd := namespaced(exec.Command("/proc/self/exe",
+		"-test.run", t.Name(), "-test.v", "-test.timeout", "0", "-test.artifacts", "-test.outputdir", t.ArtifactDir()))
+	cmd.Env = append(os.Environ(), insideVariable+"="+bin)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	runtime.LockOSThread() // the signal comes when the thread ends
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		if ended, ok := errors.AsType[*exec.ExitError](err); ok {
-			return ended.ExitCode()
-		}
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
+	defer runtime.UnlockOSThread()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
-	return 0
+	if strings.Contains(string(out), "--- SKIP") {
+		t.Skipf("%s", out)
+	}
+	t.Logf("%s", out)
 }
 
 // namespaced gives a program a network and mounts of its own, and where it takes that
@@ -77,16 +85,23 @@ func namespaced(cmd *exec.Cmd) *exec.Cmd {
 
 // furnish makes the loopback interface work, and puts a copy over /etc and empty
 // folders over others, for this process and those that it starts.
-func furnish(dir string) error {
+func furnish() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to oneself: %w", err)
 	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
 	}
+	dir, err := os.MkdirTemp(bin, "root")
+	if err != nil {
+		return err
+	}
 	// What cannot be read is nothing that a document needs.
 	_ = exec.Command("cp", "-a", "/etc", filepath.Join(dir, "etc")).Run()
 	for _, folder := range []string{"etc", "var/lib", "var/log", "srv"} {
+		if _, err := os.Stat("/" + folder); err != nil {
+			continue // not everybody has it
+		}
 		from := filepath.Join(dir, folder)
 		if err := os.MkdirAll(from, 0o755); err != nil {
 			return err
@@ -96,13 +111,4 @@ func furnish(dir string) error {
 		}
 	}
 	return nil
-}
-
-// needNamespaces skips a test where it would be in somebody's way.
-func needNamespaces(t *testing.T) string {
-	t.Helper()
-	if outside != nil {
-		t.Skip(outside)
-	}
-	return os.Getenv(insideVariable)
 }

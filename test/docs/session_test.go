@@ -29,14 +29,13 @@ var optional = []string{
 type session struct {
 	t    *testing.T
 	d    *document
-	bin  string // where the programs are
 	dir  string // where the script is
 	work string // where it begins
 }
 
-func newSession(t *testing.T, bin string, d *document) *session {
+func newSession(t *testing.T, d *document) *session {
 	t.Helper()
-	s := &session{t: t, d: d, bin: bin, dir: t.ArtifactDir(), work: t.TempDir()}
+	s := &session{t: t, d: d, dir: t.ArtifactDir(), work: t.TempDir()}
 	if d.inside {
 		s.work = s.absolute("")
 	}
@@ -106,7 +105,7 @@ exec </dev/null 2>&1
 cd %q
 background=
 interrupt() {
-	for p in $background; do kill "$p"; wait "$p"; done
+	for p in $background; do kill "$p"; wait "$p" || true; done
 	background=
 }
 `
@@ -190,7 +189,7 @@ func (s *session) bash(script string) (string, error) {
 // it has built before.
 func (s *session) environment(ctx context.Context) []string {
 	s.t.Helper()
-	env := append(os.Environ(), "EXAMPLES="+s.absolute("docs/examples"), "TESTDATA="+s.absolute("test/docs/testdata"), "HOME="+s.t.TempDir(), "PATH="+s.bin+":"+os.Getenv("PATH"), "PYTHONDONTWRITEBYTECODE=1")
+	env := append(os.Environ(), "EXAMPLES="+s.absolute("docs/examples"), "TESTDATA="+s.absolute("test/docs/testdata"), "HOME="+s.t.TempDir(), "PATH="+bin+":"+os.Getenv("PATH"), "PYTHONDONTWRITEBYTECODE=1")
 	for _, name := range []string{"GOENV", "GOCACHE", "GOPATH", "GOMODCACHE"} {
 		value, err := exec.CommandContext(ctx, "go", "env", name).Output()
 		if err != nil {
