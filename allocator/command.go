@@ -108,6 +108,7 @@ func (d *decider) effect(c *pool.Command, n *pool.Node) (*pool.Node, string) {
 	case pool.VerbForceDelete:
 		return d.deleted(n, reason), ""
 	case pool.VerbExplain, pool.VerbRemoveLeaks,
+		pool.VerbPauseImage, pool.VerbUnpauseImage, pool.VerbPauseProvider, pool.VerbUnpauseProvider,
 		pool.VerbBuild, pool.VerbWithdrawBuild, pool.VerbRestoreBuild, pool.VerbDeleteBuild,
 		pool.VerbWithdrawUpload, pool.VerbRestoreUpload, pool.VerbDeleteUpload, pool.VerbRetryUpload:
 	}

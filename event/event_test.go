@@ -71,11 +71,13 @@ func TestWhatHumansDo(t *testing.T) {
 	done := *asked
 	done.Done = true
 	refused := pool.Command{ID: "2", Verb: pool.VerbBuild, Target: "i", By: "bob", At: at(2), Done: true, Error: "no such image"}
+	ended := &pool.Command{ID: "4", Verb: pool.VerbUnpauseProvider, Target: "p", By: "eve", Reason: "mended", At: at(5), Done: true}
+	others := &pool.Command{ID: "5", Verb: pool.VerbUnpauseImage, Target: "p", By: "bob", At: at(6), Done: true}
 	explain := &pool.Command{ID: "3", Verb: pool.VerbExplain, Target: "ci/1"}
 	got := Between(
 		&pool.Snapshot{Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}, {Provider: "p"}}},
 		&pool.Snapshot{
-			Commands: []*pool.Command{&done, &refused, explain}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
+			Commands: []*pool.Command{&done, &refused, explain, ended, others}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
 			Freeze: &pool.Freeze{By: "ann", Reason: "fire", At: at(4)},
 		}, at(9))
 	lines := said(got)
@@ -86,13 +88,15 @@ func TestWhatHumansDo(t *testing.T) {
 		"03:09 command node-hold a: asked -> done by ann@desk (look) after 0",
 		"03:09 command image-build i: asked -> refused by bob (no such image) after 0",
 		"03:09 pause i: paused -> unpaused by  () after 0",
-		"03:09 pause p: paused -> unpaused by  () after 0",
+		"03:09 pause p: paused -> unpaused by eve (mended) after 0",
+		"03:05 command provider-unpause p:  -> asked by eve (mended) after 0",
+		"03:09 command provider-unpause p: asked -> done by eve (mended) after 0",
 	} {
 		if !slices.Contains(lines, line) {
 			t.Errorf("nobody says %q", line)
 		}
 	}
-	if len(lines) != 7 {
+	if len(lines) != 11 {
 		t.Errorf("got %q", lines)
 	}
 	for i := range got {

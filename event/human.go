@@ -50,11 +50,31 @@ func (d *differ) pause(before, after *pool.Pause) {
 			To: "paused", By: after.By, Reason: after.Reason,
 		})
 	case after == nil:
-		d.add(Event{
+		e := Event{
 			At: d.now, Kind: Pause, Name: cmp.Or(before.Provider, before.Image), Image: before.Image, Provider: before.Provider,
 			From: "paused", To: "unpaused",
-		})
+		}
+		if c := d.unpaused(before); c != nil {
+			e.By, e.Reason = c.By, c.Reason
+		}
+		d.add(e)
 	}
+}
+
+// unpaused is the newest command that ended a pause, or nil if there is none.
+func (d *differ) unpaused(p *pool.Pause) *pool.Command {
+	verb := pool.VerbUnpauseImage
+	if p.Provider != "" {
+		verb = pool.VerbUnpauseProvider
+	}
+	var found *pool.Command
+	for _, c := range d.after.Commands {
+		if c.Verb == verb && c.Target == cmp.Or(p.Provider, p.Image) && c.Done && c.Error == "" && !c.At.Before(p.At) &&
+			(found == nil || c.At.After(found.At)) {
+			found = c
+		}
+	}
+	return found
 }
 
 func (d *differ) drain(before, after *pool.Drain) {

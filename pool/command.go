@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Verb is what an operator wants done.
 type Verb string
@@ -34,21 +37,29 @@ const (
 	VerbDeleteUpload Verb = "upload-delete"
 	// VerbRetryUpload makes an upload anew without waiting.
 	VerbRetryUpload Verb = "upload-retry"
+	// VerbPauseImage stops the builds of the target image, and VerbUnpauseImage
+	// lets them go on; the operator carries both out himself.
+	VerbPauseImage   Verb = "image-pause"
+	VerbUnpauseImage Verb = "image-unpause"
+	// VerbPauseProvider stops the launches in the target provider, and
+	// VerbUnpauseProvider lets them go on, as for images.
+	VerbPauseProvider   Verb = "provider-pause"
+	VerbUnpauseProvider Verb = "provider-unpause"
 	// VerbRemoveLeaks agrees to the removal of the named leaks of the target
 	// provider.
 	VerbRemoveLeaks Verb = "leak-remove"
 )
 
-// Command is an operator's wish, made by poolctl under a lease of 10 minutes
-// and applied by the owner of the edge it asks for, who writes the result in
-// the same transaction as the effect.
+// Command is an operator's wish, made by poolctl or the web pages under a lease
+// of 10 minutes and applied by the owner of the edge it asks for, who writes the
+// result in the same transaction as the effect.
 type Command struct {
 	V    int    `json:"v"`
 	Verb Verb   `json:"verb"`
 	Node NodeID `json:"node,omitempty"`
 	// Target is an image's name for verbs about images, IMAGE/BUILD for those
 	// about builds and uploads, CLIENT/ID for those about requests, a
-	// provider's name for those about leaks.
+	// provider's name for those about providers and leaks.
 	Target string `json:"target,omitempty"`
 	// Provider is where an upload is.
 	Provider string `json:"provider,omitempty"`
@@ -71,6 +82,31 @@ type Command struct {
 	ID string `json:"-"`
 
 	Record
+}
+
+// Suits tells whether a command about a node makes sense for it as it is: nodes
+// that somebody has are only deleted with force, and none that goes away already.
+func (v Verb) Suits(n *Node) bool {
+	given := n.State == NodeReady && n.AllocatedTo != nil
+	return slices.Contains(suitable(n.State), v) && (!given || v == VerbForceDelete)
+}
+
+// suitable are the commands that make sense in a state.
+func suitable(s NodeState) []Verb {
+	switch s {
+	case NodePending, NodeBuilding:
+		return []Verb{VerbDelete, VerbForceDelete}
+	case NodeReady:
+		return []Verb{VerbDelete, VerbForceDelete, VerbHold}
+	case NodeInUse:
+		return []Verb{VerbForceDelete, VerbHold}
+	case NodeHold:
+		return []Verb{VerbForceDelete, VerbUnhold}
+	case NodeFailed:
+		return []Verb{VerbHold}
+	case NodeUsed, NodeDeleting, NodeDeleted:
+	}
+	return nil
 }
 
 // Why says who wants it and why, for records and timelines.

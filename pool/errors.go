@@ -11,6 +11,9 @@ var (
 	ErrConflict = errors.New("the record changed meanwhile")
 	// ErrNotFound says that the record does not exist.
 	ErrNotFound = errors.New("no such record")
+	// ErrRefused says that an operator's command makes no sense as things are, and
+	// that nothing was changed.
+	ErrRefused = errors.New("refused")
 	// ErrNotOwner says that the writer no longer owns what it writes to:
 	// nothing was written, and nothing more may be done in that role.
 	ErrNotOwner = errors.New("no longer the owner")

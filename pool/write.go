@@ -168,6 +168,20 @@ func (s *Snapshot) ProviderPause(provider string) *Pause {
 	return nil
 }
 
+// HasImage tells whether a running peer knows an image, or there is a record of
+// it.
+func (s *Snapshot) HasImage(name string) bool {
+	return s.Pause(name) != nil ||
+		slices.ContainsFunc(s.Builds, func(b *Build) bool { return b.Image == name }) ||
+		slices.ContainsFunc(s.Members, func(m *Member) bool { return slices.Contains(m.Images, name) })
+}
+
+// HasProvider tells the same of a provider.
+func (s *Snapshot) HasProvider(name string) bool {
+	return s.ProviderPause(name) != nil || s.Quota(name) != nil || s.Health(name) != nil || len(s.NodesOf(name)) > 0 ||
+		slices.ContainsFunc(s.Members, func(m *Member) bool { return slices.Contains(m.Providers, name) })
+}
+
 // BuildsOf returns the builds of an image, newest first.
 func (s *Snapshot) BuildsOf(image string) []*Build {
 	var builds []*Build

@@ -41,6 +41,12 @@ func (s *Store) Apply(ctx context.Context, fence *Ownership, w pool.Write) (int6
 	return revision, nil
 }
 
+// Operate is [Store.Apply] of an operator, who owns nothing.
+func (s *Store) Operate(ctx context.Context, w pool.Write) (int64, error) {
+	w.By = pool.Operator
+	return s.Apply(ctx, nil, w)
+}
+
 // absence is how it is made sure that a request is gone.
 type absence int
 

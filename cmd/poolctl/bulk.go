@@ -94,5 +94,5 @@ func confirmed(w io.Writer, said, chosen int, show func() error) (bool, error) {
 		_, err := fmt.Fprintf(w, "\nNothing was done. For these: --confirm %d\n", chosen)
 		return false, err
 	}
-	return false, fmt.Errorf("%w: --confirm %d, but it is %d now; look again with --dry-run", errRefused, said, chosen)
+	return false, fmt.Errorf("%w: --confirm %d, but it is %d now; look again with --dry-run", pool.ErrRefused, said, chosen)
 }

@@ -17,7 +17,7 @@ func freeze(e *env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.setFreeze(cmd.Context(), func(is *pool.Freeze) (pool.Change[pool.Freeze], error) {
 				if is != nil {
-					return pool.Change[pool.Freeze]{}, fmt.Errorf("%w: %s", errRefused, is.Text())
+					return pool.Change[pool.Freeze]{}, fmt.Errorf("%w: %s", pool.ErrRefused, is.Text())
 				}
 				return pool.Create(&pool.Freeze{V: pool.RecordVersion, By: who(), Reason: reason, At: e.now().UTC()}), nil
 			})
@@ -63,7 +63,7 @@ func (e *env) setFreeze(ctx context.Context, change func(is *pool.Freeze) (pool.
 		if err != nil {
 			return err
 		}
-		_, err = at.Apply(ctx, nil, pool.Write{By: pool.Operator, Freezes: []pool.Change[pool.Freeze]{c}})
+		_, err = at.Operate(ctx, pool.Write{Freezes: []pool.Change[pool.Freeze]{c}})
 		return err
 	})
 }

@@ -35,7 +35,7 @@ func imageShow(e *env) *cobra.Command {
 				return err
 			}
 			builds := buildsNamed(s, args[0])
-			if len(builds) == 0 && !imageExists(s, args[0]) {
+			if len(builds) == 0 && !s.HasImage(args[0]) {
 				return fmt.Errorf("image %s: %w", args[0], pool.ErrNotFound)
 			}
 			story := tell(s, args[0], builds)

@@ -57,13 +57,12 @@ func TestImagePause(t *testing.T) {
 	}
 	var verbs []pool.Verb
 	for _, c := range s.Commands {
-		verbs = append(verbs, c.Verb)
-		if c.Target != "noble/1" {
-			t.Errorf("%+v", c)
+		if c.Target == "noble/1" {
+			verbs = append(verbs, c.Verb)
 		}
 	}
 	slices.Sort(verbs)
-	if want := []pool.Verb{pool.VerbRestoreBuild, pool.VerbWithdrawBuild}; !slices.Equal(verbs, want) {
+	if want := []pool.Verb{pool.VerbRestoreBuild, pool.VerbWithdrawBuild}; !slices.Equal(verbs, want) || len(s.Commands) != 6 {
 		t.Errorf("commands %v, want %v", verbs, want)
 	}
 }

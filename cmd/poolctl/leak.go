@@ -176,7 +176,7 @@ func leakAgree(e *env) *cobra.Command {
 				return fmt.Errorf("provider %s: %w", args[0], pool.ErrNotFound)
 			}
 			if h.Frozen == "" && len(h.Vanished) == 0 {
-				return fmt.Errorf("%w: %s is not frozen, and no node of it has vanished", errRefused, args[0])
+				return fmt.Errorf("%w: %s is not frozen, and no node of it has vanished", pool.ErrRefused, args[0])
 			}
 			var keys []string
 			for i := range h.Vanished {

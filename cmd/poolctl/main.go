@@ -35,9 +35,8 @@ const (
 
 // The errors that have exit codes of their own.
 var (
-	errUsage   = errors.New("wrong usage")
-	errPartly  = errors.New("done in part")
-	errRefused = errors.New("refused")
+	errUsage  = errors.New("wrong usage")
+	errPartly = errors.New("done in part")
 )
 
 func main() {
@@ -58,7 +57,7 @@ func exitCode(err error) int {
 		return exitPartly
 	case errors.Is(err, pool.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, errRefused), errors.Is(err, pool.ErrConflict):
+	case errors.Is(err, pool.ErrRefused), errors.Is(err, pool.ErrConflict):
 		return exitRefused
 	case errors.Is(err, errUsage):
 		return exitUsage

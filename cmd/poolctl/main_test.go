@@ -206,7 +206,7 @@ func TestExitCodes(t *testing.T) {
 		{wrap(errUsage), 2},
 		{wrap(fmt.Errorf("%w: %w", errPartly, pool.ErrNotFound)), 3},
 		{wrap(pool.ErrNotFound), 4},
-		{wrap(errRefused), 5},
+		{wrap(pool.ErrRefused), 5},
 		{wrap(pool.ErrConflict), 5},
 	} {
 		if got := exitCode(c.err); got != c.want {

@@ -183,7 +183,7 @@ func nodeDelete(e *env) *cobra.Command {
 			if force {
 				verb = pool.VerbForceDelete
 			}
-			ids, err := b.choose(e, cmd, args, func(n *pool.Node) bool { return deletable(n, force) })
+			ids, err := b.choose(e, cmd, args, verb.Suits)
 			if err != nil {
 				return err
 			}
@@ -193,21 +193,6 @@ func nodeDelete(e *env) *cobra.Command {
 	b.flags(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "also those in use or held")
 	return cmd
-}
-
-// deletable tells whether a filter means a node when nodes are deleted: one that
-// somebody has only with force, and none that goes away already.
-func deletable(n *pool.Node, force bool) bool {
-	switch n.State {
-	case pool.NodePending, pool.NodeBuilding:
-		return true
-	case pool.NodeReady:
-		return force || n.AllocatedTo == nil
-	case pool.NodeInUse, pool.NodeHold:
-		return force
-	case pool.NodeUsed, pool.NodeFailed, pool.NodeDeleting, pool.NodeDeleted:
-	}
-	return false
 }
 
 func nodeHold(e *env) *cobra.Command {
@@ -221,7 +206,7 @@ func nodeHold(e *env) *cobra.Command {
 			if ttl > 0 {
 				c.TTL = ttl.String()
 			}
-			ids, err := b.choose(e, cmd, args, holdable)
+			ids, err := b.choose(e, cmd, args, pool.VerbHold.Suits)
 			if err != nil {
 				return err
 			}
@@ -232,11 +217,6 @@ func nodeHold(e *env) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever finds it")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "for how long; as long as allowed, if not said")
 	return cmd
-}
-
-// holdable tells whether a filter means a node when nodes are held.
-func holdable(n *pool.Node) bool {
-	return n.State == pool.NodeInUse || n.State == pool.NodeFailed || n.State == pool.NodeReady && n.AllocatedTo == nil
 }
 
 func nodeUnhold(e *env) *cobra.Command {

@@ -36,7 +36,7 @@ func nodepool(e *env) []*cobra.Command {
 	} {
 		list = append(list, &cobra.Command{
 			Use: name, Hidden: true, Args: cobra.ArbitraryArgs, DisableFlagParsing: true,
-			RunE: func(*cobra.Command, []string) error { return fmt.Errorf("%w: %s", errRefused, instead) },
+			RunE: func(*cobra.Command, []string) error { return fmt.Errorf("%w: %s", pool.ErrRefused, instead) },
 		})
 	}
 	return list

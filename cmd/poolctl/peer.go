@@ -129,7 +129,7 @@ func (e *env) forgetPeer(ctx context.Context, name string) error {
 		if i < 0 {
 			return fmt.Errorf("no such peer has run: %w", pool.ErrNotFound)
 		}
-		_, err = at.Apply(ctx, nil, pool.Write{By: pool.Operator, Offers: []pool.Change[pool.Offer]{pool.Remove(s.Offers[i])}})
+		_, err = at.Operate(ctx, pool.Write{Offers: []pool.Change[pool.Offer]{pool.Remove(s.Offers[i])}})
 		return err
 	})
 }
@@ -181,7 +181,7 @@ func (e *env) drain(ctx context.Context, name string, wanted *pool.Drain) error 
 		default:
 			change = pool.Create(wanted)
 		}
-		_, err = at.Apply(ctx, nil, pool.Write{By: pool.Operator, Drains: []pool.Change[pool.Drain]{change}})
+		_, err = at.Operate(ctx, pool.Write{Drains: []pool.Change[pool.Drain]{change}})
 		return err
 	})
 }

@@ -90,13 +90,13 @@ func erasable(s *pool.Snapshot, name string) (*erasure, error) {
 	x, given := left(s, name)
 	switch who, away := hasProvider(s, name); {
 	case who != "" && away:
-		return nil, fmt.Errorf("%w: peer %s has it, and does not run; if it will not come back: poolctl peer forget %s", errRefused, who, who)
+		return nil, fmt.Errorf("%w: peer %s has it, and does not run; if it will not come back: poolctl peer forget %s", pool.ErrRefused, who, who)
 	case who != "":
-		return nil, fmt.Errorf("%w: peer %s has it in its configuration; take it out there, and its nodes are deleted", errRefused, who)
+		return nil, fmt.Errorf("%w: peer %s has it in its configuration; take it out there, and its nodes are deleted", pool.ErrRefused, who)
 	case len(s.Unreadable) > 0:
-		return nil, fmt.Errorf("%w: there are records that only a newer poolctl can read", errRefused)
+		return nil, fmt.Errorf("%w: there are records that only a newer poolctl can read", pool.ErrRefused)
 	case given > 0:
-		return nil, fmt.Errorf("%w: %d of its nodes are in use or held; end that first: poolctl node delete --provider %s --force", errRefused, given, name)
+		return nil, fmt.Errorf("%w: %d of its nodes are in use or held; end that first: poolctl node delete --provider %s --force", pool.ErrRefused, given, name)
 	case x.count() == 0:
 		return nil, pool.ErrNotFound
 	}

@@ -30,7 +30,7 @@ func table() []row {
 	return []row{
 		{"cmd/poold", []string{"daemon", "internal/manual"}, []string{cobra, zap}},
 		{"cmd/poolctl", []string{
-			"allocator", "client", "config", "event", "internal/manual", "pool", "store", "store/kv/etcdkv", "web/model",
+			"allocator", "client", "config", "event", "internal/manual", "operate", "pool", "store", "store/kv/etcdkv", "web/model",
 		}, []string{cobra, yaml, zap}},
 
 		{"daemon", []string{"*"}, []string{
@@ -49,6 +49,7 @@ func table() []row {
 		{"web", []string{"event", "pool", "web/model"}, []string{httpPkg, prometheus, "github.com/prometheus/client_model", zap}},
 		{"web/model", []string{"pool"}, nil},
 		{"event", []string{"pool"}, nil},
+		{"operate", []string{"pool"}, nil},
 
 		{"cloud", []string{"pool"}, nil},
 		{"cloud/cloudtest", []string{"cloud", "pool"}, []string{"github.com/google/go-cmp"}},
