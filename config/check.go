@@ -177,6 +177,23 @@ func (c *checker) checkProcess() {
 	c.unique("role", c.doc.roles.v)
 	c.checkEtcd(&c.doc.etcd)
 	c.checkLogin(&c.doc.etcd)
+	c.checkWeb(&c.doc.web)
+}
+
+// checkWeb checks who may do what on the web port.
+func (c *checker) checkWeb(w *web) {
+	for _, file := range []value[string]{w.tokens, w.tls.ca, w.tls.cert, w.tls.key} {
+		if file.set && file.v == "" {
+			c.errorf(file.at, "the name of the file is empty")
+		}
+	}
+	if w.closed.v && !w.tokens.given() && !w.tls.ca.given() {
+		c.errorf(w.closed.at, "nobody could read: give tokens, or tls.client-ca")
+	}
+	ip := net.ParseIP(w.address.v)
+	if w.tokens.set && !w.tls.cert.given() && (ip == nil || !ip.IsLoopback()) && w.address.v != "localhost" {
+		c.notef(w.tokens.at, "tokens come over the network as they are: give tls, or listen on 127.0.0.1 behind a proxy that has it")
+	}
 }
 
 // checkEtcd checks where etcd is.

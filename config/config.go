@@ -37,8 +37,8 @@ type Etcd struct {
 	LeaseTTL time.Duration
 }
 
-// TLS names the PEM files for the connection to etcd. Cert and Key are both
-// set or both empty.
+// TLS names the PEM files of a connection. CA is the authority of the other
+// side. Cert and Key are both set or both empty.
 type TLS struct {
 	CA, Cert, Key string
 }
@@ -54,6 +54,12 @@ type Web struct {
 	AuditLog string
 	// EventAge is how long events are remembered.
 	EventAge time.Duration
+	// Tokens is the file with the tokens of who may act; empty is nobody.
+	Tokens string
+	// Closed says that reading needs a token or certificate, too.
+	Closed bool
+	// TLS encrypts what is served, unless it is empty.
+	TLS TLS
 }
 
 // Uploads bounds what one peer uploads, to all providers together; zero values

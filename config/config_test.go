@@ -240,8 +240,8 @@ etcd:
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintf("%+v %v %s", c.Web, c.Etcd.LeaseTTL, c.Etcd.Prefix)
-	if want := "{Port:1 ListenAddress:own ImageURL: AuditLog: EventAge:24h0m0s} 5s /merged"; got != want {
+	got := fmt.Sprint(c.Web.Port, c.Web.ListenAddress, c.Etcd.LeaseTTL, c.Etcd.Prefix)
+	if want := fmt.Sprint(1, "own", 5*time.Second, "/merged"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

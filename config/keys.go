@@ -44,6 +44,9 @@ type web struct {
 	address, imageURL value[string]
 	auditLog          value[string]
 	eventAge          value[time.Duration]
+	tokens            value[string]
+	closed            value[bool]
+	tls               tlsFiles // with the authority of its clients
 }
 
 type tenant struct {
@@ -225,9 +228,32 @@ func webKeys() table[web] {
 					"an event in JSON a line. It is never shortened; none is written unless this is given."),
 			duration("event-age", time.Minute, 30*24*time.Hour, func(w *web) *value[time.Duration] { return &w.eventAge },
 				"How long this peer remembers events, of which it has the last 20,000 at most; between `1m` and `720h`."),
+			text("tokens", func(w *web) *value[string] { return &w.tokens },
+				"A file with the tokens of those who may act on the pages and in the API, `NAME TOKEN` or `NAME TOKEN read-only` a line. "+
+					"It is followed while poold runs. Unless it or `tls.client-ca` is given nobody may, and there is nothing to sign in to."),
+			boolean("closed", func(w *web) *value[bool] { return &w.closed },
+				"Whether reading needs a token or a certificate as well; all but `/healthz`, `/readyz` and files for clouds is closed then, `/metrics` too."),
+			one("tls", func(w *web) *tlsFiles { return &w.tls }, webTLSKeys(),
+				"The PEM files of an encrypted web server; without them it speaks plain HTTP."),
 			text("image-url", func(w *web) *value[string] { return &w.imageURL },
 				"Where clouds reach this web server, such as `http://builder.example.org:8005`, to fetch images from it (`image-upload-method: web-download`). "+
 					"An image is served while a cloud is to fetch it, under a path that cannot be guessed; none is unless this is given."),
+		},
+	}
+}
+
+func webTLSKeys() table[tlsFiles] {
+	return table[tlsFiles]{
+		title: "webapp.tls",
+		about: "The files are read anew, at most once a minute, so that certificates can be renewed.",
+		fresh: func() tlsFiles { return tlsFiles{} },
+		fields: []field[tlsFiles]{
+			text("cert", func(t *tlsFiles) *value[string] { return &t.cert },
+				"The server's certificate, with those between it and its authority.").needed(),
+			text("key", func(t *tlsFiles) *value[string] { return &t.key },
+				"The certificate's private key.").needed(),
+			text("client-ca", func(t *tlsFiles) *value[string] { return &t.ca },
+				"The authority of certificates whose holders may act, under their common names; nobody may by certificate unless it is given."),
 		},
 	}
 }

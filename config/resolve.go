@@ -19,7 +19,8 @@ func resolve(d *document) *Config {
 		Name:    d.name.v,
 		Web: Web{
 			Port: int(d.web.port.v), ListenAddress: d.web.address.v, ImageURL: d.web.imageURL.v,
-			AuditLog: d.web.auditLog.v, EventAge: d.web.eventAge.v,
+			AuditLog: d.web.auditLog.v, EventAge: d.web.eventAge.v, Tokens: d.web.tokens.v, Closed: d.web.closed.v,
+			TLS: TLS{CA: d.web.tls.ca.v, Cert: d.web.tls.cert.v, Key: d.web.tls.key.v},
 		},
 		Builder: BuilderDirs{
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,

@@ -273,10 +273,19 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 func (d *Daemon) serveWeb(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: http.HandlerFunc(d.front), ReadHeaderTimeout: closeTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader,
+		ConnState: (&connections{}).note,
 	}
 	stopped := context.AfterFunc(ctx, func() { _ = server.Close() }) // ends Serve, which reports it
 	defer stopped()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	serve := server.Serve
+	if d.cfg.Web.TLS != (config.TLS{}) {
+		var err error
+		if server.TLSConfig, err = webTLS(d.cfg.Web.TLS, d.log); err != nil {
+			return err
+		}
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the web pages: %w", err)
 	}
 	return context.Cause(ctx)

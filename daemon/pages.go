@@ -3,7 +3,9 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"poold/allocator"
@@ -16,7 +18,26 @@ const (
 	// mostHeader how large the head of a request may be.
 	idleTime   = 2 * time.Minute
 	mostHeader = 64 << 10
+	// mostConnections is how many there may be at once, so that whoever opens as
+	// many as he can leaves files for etcd and the clouds.
+	mostConnections = 4000
 )
+
+// connections counts those to the web server, and closes what is too much.
+type connections struct{ open atomic.Int64 }
+
+// note is called by the server at each change of a connection's state.
+func (c *connections) note(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if c.open.Add(1) > mostConnections {
+			_ = conn.Close() // the server finds out
+		}
+	case http.StateHijacked, http.StateClosed:
+		c.open.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
 
 // pages is what the web port serves, with its metrics among the others.
 func (d *Daemon) pages() (*web.Server, error) {
@@ -29,6 +50,10 @@ func (d *Daemon) pages() (*web.Server, error) {
 		}
 		keep = log.keep // the file is open for as long as the process lives
 	}
+	guard, err := d.guard()
+	if err != nil {
+		return nil, err
+	}
 	pages := web.New(web.Config{
 		Snapshot: view.Snapshot,
 		Changed:  view.Subscribe,
@@ -37,6 +62,9 @@ func (d *Daemon) pages() (*web.Server, error) {
 		Image:    d.imageFiles(),
 		EventAge: d.cfg.Web.EventAge,
 		Keep:     keep,
+		Access:   guard,
+		Closed:   d.cfg.Web.Closed,
+		Operate:  d.operate,
 		Breakers: allocator.Breakers,
 		Etcd:     func() (time.Time, time.Duration) { return view.LastContact(), d.pace.latency() },
 		Gatherer: d.registry,

@@ -36,7 +36,7 @@ func (o *Operator) pause(ctx context.Context, c pool.Command) (*pool.Command, er
 	}
 	done := c
 	done.Done = true
-	_, err = o.Records.Operate(ctx, pool.Write{
+	done.Revision, err = o.Records.Operate(ctx, pool.Write{
 		Pauses: change(is, &c), Commands: []pool.Change[pool.Command]{pool.Update(&c, &done)},
 	})
 	if errors.Is(err, pool.ErrConflict) {

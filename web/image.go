@@ -1,11 +1,19 @@
 package web
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap"
+)
+
+// A cloud that takes less than imagePart bytes in imageTime takes nothing.
+const (
+	imagePart = 8 << 20
+	imageTime = 5 * time.Minute
 )
 
 // image sends a file to the cloud that knows its name. Whoever does not know
@@ -22,7 +30,12 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	if _, err := io.Copy(w, file); err != nil {
+	control := http.NewResponseController(w)
+	for err == nil {
+		_ = control.SetWriteDeadline(time.Now().Add(imageTime)) // a writer without is one of a test
+		_, err = io.CopyN(w, file, imagePart)
+	}
+	if !errors.Is(err, io.EOF) {
 		// Less came than was promised, and the connection ends: the cloud notices.
 		s.Log.Debug("image not delivered", zap.Error(err))
 	}

@@ -24,6 +24,7 @@ func (s *Server) openAPI() any {
 			},
 		}},
 	}
+	paths["/api/v1/actions"] = object{"post": actionAPI()}
 	for _, l := range s.lists() {
 		paths["/api/v1/"+l.kind] = object{"get": object{
 			"summary":    "List " + l.kind,
@@ -42,6 +43,31 @@ func (s *Server) openAPI() any {
 	}
 	return object{
 		"openapi": "3.1.0", "info": object{"title": "poold", "version": "v1"}, "paths": paths,
+		"components": object{"securitySchemes": object{
+			"token":       object{"type": "http", "scheme": "bearer"},
+			"certificate": object{"type": "mutualTLS"},
+		}},
+		// Reading needs neither unless webapp.closed says so.
+		"security": []object{{}, {"token": []string{}}, {"certificate": []string{}}},
+	}
+}
+
+// actionAPI describes what can be done.
+func actionAPI() object {
+	want := schema(reflect.TypeFor[wish]())
+	want["required"] = []string{"verb", "target", "reason"}
+	if properties, ok := want["properties"].(object); ok {
+		properties["verb"] = object{"type": "string", "enum": verbs()}
+	}
+	responses := object{"200": object{"description": "It was done", "content": object{"application/json": object{"schema": schema(reflect.TypeFor[done]())}}}}
+	for _, status := range []string{"400", "401", "403", "404", "409", "413", "415", "429", "503"} {
+		responses[status] = refusal()
+	}
+	return object{
+		"summary":     "Do what poolctl does, if webapp.tokens or webapp.tls.client-ca lets somebody",
+		"security":    []object{{"token": []string{}}, {"certificate": []string{}}},
+		"requestBody": object{"required": true, "content": object{"application/json": object{"schema": want}}},
+		"responses":   responses,
 	}
 }
 

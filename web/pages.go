@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poold/web/login"
 	"poold/web/model"
 )
 
@@ -49,6 +50,11 @@ type view struct {
 	Title, Section string
 	Theme, Path    string
 	Site           *model.Site
+	// SignIn says that one can; Visitor is who did.
+	SignIn  bool
+	Visitor login.Visitor
+	// Acts are what he can do here.
+	Acts []offered
 	// Data is the page's own.
 	Data any
 }
@@ -81,7 +87,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 // draw answers with a page.
 func (s *Server) draw(w http.ResponseWriter, r *http.Request, p shownPage) {
 	site := s.Site(time.Now())
-	v := view{Section: p.section, Theme: chosenTheme(r), Path: r.URL.RequestURI(), Site: site}
+	v := view{Section: p.section, Site: site}
 	status, name := http.StatusOK, p.template
 	if site == nil {
 		status, name, v.Title = http.StatusServiceUnavailable, "missing", errUnread
@@ -91,6 +97,13 @@ func (s *Server) draw(w http.ResponseWriter, r *http.Request, p shownPage) {
 			status, name, v.Title = http.StatusNotFound, "missing", "There is no such thing (any more)"
 		}
 	}
+	v.Acts = s.acts(visitor(r), v.Data)
+	s.write(w, r, status, name, v)
+}
+
+// write draws a page.
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+	v.Theme, v.Path, v.SignIn, v.Visitor = chosenTheme(r), r.URL.RequestURI(), s.Access != nil, visitor(r)
 	var body bytes.Buffer
 	if err := s.pages[name].ExecuteTemplate(&body, "layout.html", v); err != nil {
 		s.Log.Error("page not drawn", zap.String("page", name), zap.Error(err))
@@ -127,13 +140,10 @@ func theme(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such theme", http.StatusBadRequest)
 		return
 	}
-	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.Contains(back, "\\") {
-		back = "/"
-	}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // it is no secret, and the port may be without TLS
 		Name: themeCookie, Value: to, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode,
 	})
-	http.Redirect(w, r, back, http.StatusSeeOther) //nolint:gosec // a path of ours, see above
+	http.Redirect(w, r, ours(back), http.StatusSeeOther) //nolint:gosec // a path of ours
 }
 
 // pageSize is how many rows a list shows at once.

@@ -163,8 +163,10 @@ func one[T any](all []*T, fits func(*T) bool) *T {
 }
 
 type imageData struct {
-	Image   *model.Image
-	Name    string
+	Image *model.Image
+	Name  string
+	// Paused says that an operator did.
+	Paused  bool
 	Builds  []*pool.Build
 	Uploads []*pool.Upload
 }
@@ -176,7 +178,7 @@ func imagePage(_ *Server, site *model.Site, r *http.Request) (string, any, bool)
 			d.Image = &site.Images.Rows[i]
 		}
 	}
-	d.Builds = site.Records.BuildsOf(d.Name)
+	d.Builds, d.Paused = site.Records.BuildsOf(d.Name), site.Records.Pause(d.Name) != nil
 	for _, u := range site.Records.Uploads {
 		if u.Image == d.Name && u.State != pool.UploadDeleted {
 			d.Uploads = append(d.Uploads, u)

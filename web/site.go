@@ -54,6 +54,13 @@ func (s *Server) Site(now time.Time) *model.Site {
 	return made
 }
 
+// renew has the next one who looks see what was just changed.
+func (s *Server) renew() {
+	s.site.mu.Lock()
+	defer s.site.mu.Unlock()
+	s.site.current = nil
+}
+
 // date fills in since when the troubles last that the records do not date, and
 // leaves out what is none if it is over soon.
 func (s *sites) date(all []model.Trouble, now time.Time) []model.Trouble {

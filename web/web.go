@@ -9,11 +9,15 @@
 //	/api/v1/KIND        {"items":[...]} for nodes, requests, images, uploads,
 //	                    providers, labels, peers and events; openapi.json beside
 //	                    them describes all, watch streams events as they happen
+//	/api/v1/actions     does what poolctl does, for who may
+//	/sign-in            where who may says who he is
 //	/image-files/NAME   an image, while a cloud is to fetch it by that name
 //	/node-list ...      nodepool's own paths, for what was written for them
 //
-// Everything is read from the cache of records; no request reaches etcd or a
-// cloud, and nothing can be changed here. The addresses and host keys of a node
+// Everything is read from the cache of records; no request to read reaches etcd
+// or a cloud. Nothing can be changed here unless there is a guard that tells who
+// asks (package login), and then only as a command, as poolctl does it. The
+// addresses and host keys of a node
 // are shown while it is in use or held, and at no other time.
 //
 // What the pages show is worked out by package model, once for any number of
@@ -34,6 +38,7 @@ import (
 
 	"poold/event"
 	"poold/pool"
+	"poold/web/login"
 )
 
 // Check is one condition of readiness.
@@ -66,6 +71,12 @@ type Config struct {
 	Keep     func([]event.Event)
 	// Breakers finds the launches that are stopped; it may be nil.
 	Breakers func(nodes []*pool.Node, now time.Time) []pool.Breaker
+	// Access tells who asks; without it anybody may read and nobody act. Closed
+	// says that nobody may read whom it does not know.
+	Access *login.Guard
+	Closed bool
+	// Operate does what somebody wants who may act; it may be nil.
+	Operate func(ctx context.Context, c pool.Command) error
 	// Etcd tells when etcd last answered, and how long it takes to; it may be
 	// nil.
 	Etcd     func() (contact time.Time, latency time.Duration)
@@ -100,12 +111,10 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// ServeHTTP is part of http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
-
 func (s *Server) routes() {
 	mux := s.mux
 	s.pageRoutes()
+	s.accessRoutes()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{}))

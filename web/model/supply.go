@@ -87,9 +87,11 @@ type Provider struct {
 	// limit.
 	Rate float64
 	// Seen is what this peer saw of the cloud; nil if it does not call it.
-	Seen     *Cloud
-	Quota    *pool.Quota
-	Health   *pool.Health
+	Seen   *Cloud
+	Quota  *pool.Quota
+	Health *pool.Health
+	// Paused is why nothing is launched there by an operator's word; nil if it is.
+	Paused   *pool.Pause
 	Breakers []pool.Breaker
 	Boots    Boots
 	// Unknown says that the configuration does not have it any more.
@@ -143,7 +145,7 @@ func (p *Provider) fill(in *Input) {
 		}
 	}
 	p.Boots = boots(nodes)
-	p.Quota, p.Health = in.Records.Quota(p.Name), in.Records.Health(p.Name)
+	p.Quota, p.Health, p.Paused = in.Records.Quota(p.Name), in.Records.Health(p.Name), in.Records.ProviderPause(p.Name)
 	if p.Quota != nil {
 		p.Gauges = gauges(booked, p.Quota)
 	}

@@ -15,10 +15,13 @@
 	const sections = (doc) => [...doc.querySelectorAll("main section[id]")];
 	const inside = (part) => [...part.querySelectorAll("a, [tabindex]")];
 
+	// busy is a part in which somebody fills in a form.
+	const busy = (part) => part.querySelector("details[open]") || part.contains(document.activeElement.closest("form"));
+
 	// swap puts now in the place of old, if they differ; the focus stays where it
 	// was, so that nobody loses the place.
 	const swap = (old, now) => {
-		if (!old || !now || old.isEqualNode(now)) return;
+		if (!old || !now || busy(old) || old.isEqualNode(now)) return;
 		const at = inside(old).indexOf(document.activeElement);
 		old.replaceWith(document.importNode(now, true));
 		if (at >= 0) inside(document.getElementById(now.id) || document)[at]?.focus({ preventScroll: true });
@@ -28,8 +31,9 @@
 	// section, or all of them if they are others.
 	const replace = (fetched) => {
 		const ids = (doc) => sections(doc).map((s) => s.id).join();
-		if (ids(fetched) !== ids(document)) {
-			swap(document.querySelector("main"), fetched.querySelector("main"));
+		const main = document.querySelector("main");
+		if (ids(fetched) !== ids(document) && !busy(main)) {
+			swap(main, fetched.querySelector("main"));
 		} else {
 			for (const now of sections(fetched)) swap(document.getElementById(now.id), now);
 			swap(document.querySelector("main > .lead"), fetched.querySelector("main > .lead"));
