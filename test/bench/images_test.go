@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -60,6 +61,24 @@ func TestImages(t *testing.T) {
 	})
 }
 
+// An image that goes as segments to an object store, several at once, and is made of
+// them by a task there: memory must not grow with it.
+func TestSegments(t *testing.T) {
+	const clouds = 3
+	for _, size := range []int{imageBytes / 4, imageBytes} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			w := prepareImages(t, clouds, size, sim.Config{UploadRate: imageRate, NoHashes: true, MaxObject: 5 << 30})
+			w.method = "task"
+			w.write(t, w.imageYAML(false))
+			w.uploaded(t, clouds)
+			add(t, row{
+				measured: fmt.Sprintf("%d MiB image in segments to %d clouds: peak memory", size>>20, clouds),
+				value:    fmt.Sprintf("%d MB", peak(t, w.poold)/1_000_000), goal: "60 MB",
+			})
+		})
+	}
+}
+
 func imageRow(tb testing.TB, what, peer string, took, wire time.Duration, poold *proc.Process) {
 	tb.Helper()
 	goal := "1.15; -; 60 MB"
@@ -74,16 +93,24 @@ func imageRow(tb testing.TB, what, peer string, took, wire time.Duration, poold 
 // imageSite is a site whose poold builds an image for each of its clouds.
 func imageSite(tb testing.TB, clouds int) *site {
 	tb.Helper()
+	w := prepareImages(tb, clouds, imageBytes, sim.Config{UploadRate: imageRate, NoHashes: true})
+	w.write(tb, w.imageYAML(false))
+	return w
+}
+
+// prepareImages is a site of alike clouds whose poold builds an image of a size, and
+// has no configuration yet.
+func prepareImages(tb testing.TB, clouds, size int, cloud sim.Config) *site {
+	tb.Helper()
 	regions := make([]region, clouds)
 	for i := range regions {
-		regions[i].Config = sim.Config{UploadRate: imageRate, NoHashes: true}
+		regions[i].Config = cloud
 	}
 	w := prepare(tb, setup{regions: regions})
 	tb.Cleanup(func() { _ = os.RemoveAll(filepath.Join(w.dir, "images")) }) // it is large
-	if err := os.WriteFile(filepath.Join(w.dir, "make-image"), fmt.Appendf(nil, makeImage, imageBytes), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "make-image"), fmt.Appendf(nil, makeImage, size), 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	w.write(tb, w.imageYAML(false))
 	return w
 }
 
@@ -106,7 +133,8 @@ providers:
 `, w.etcd.Etcd, w.web[strings.LastIndex(w.web, ":")+1:], filepath.Join(w.dir, "images"), filepath.Join(w.dir, "logs"),
 		filepath.Join(w.dir, "make-image"))
 	for i := range w.setup.regions {
-		fmt.Fprintf(&b, "  - {name: p%d, cloud: bench, region-name: R%d, rate: 0, diskimages: [{name: big, pause: %v}], pools: []}\n", i, i, paused)
+		fmt.Fprintf(&b, "  - {name: p%d, cloud: bench, region-name: R%d, rate: 0, image-upload-method: %s, diskimages: [{name: big, pause: %v}], pools: []}\n",
+			i, i, cmp.Or(w.method, "auto"), paused)
 	}
 	return b.String()
 }

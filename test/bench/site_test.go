@@ -46,6 +46,8 @@ type site struct {
 	config string
 	web    string
 	runs   int
+	// method is how images are uploaded, if it is said.
+	method string
 
 	etcd  *demo.Demo
 	cloud *simulator
