@@ -84,14 +84,41 @@ func (c *Client) Create(ctx context.Context, id string, want pool.Request, ttl t
 		// Whatever became of it dies with the lease, at the latest.
 		return nil, errors.Join(createError(id, err), c.revoke(ctx, lease))
 	}
-	// The lease outlives the call that made it: ctx bounds the call only.
-	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Request{
-		client: c, id: id, lease: lease, value: want, lost: make(chan struct{}), stop: stop,
-		ref: pool.RequestRef{Client: c.name, ID: id, CreateRevision: revision},
+	return c.kept(ctx, &Request{id: id, lease: lease, value: want, ref: pool.RequestRef{Client: c.name, ID: id, CreateRevision: revision}}, granted), nil
+}
+
+// Resume takes up a request of an earlier process, by its id: its lease is kept
+// alive from now on, with the life that it was made with, and Wait returns the
+// answer that there is. It must be done while that lease lives; after that, and of
+// an id that was never used, the error is [pool.ErrNotFound]. Who resumes what
+// another process still has shares it: whoever closes it first ends it for both.
+func (c *Client) Resume(ctx context.Context, id string) (*Request, error) {
+	item, err := c.kv.Get(ctx, c.key("requests", id))
+	var left time.Duration
+	if err == nil && item.Lease != 0 {
+		left, err = c.kv.Renew(ctx, item.Lease)
 	}
-	go r.keepAlive(alive, granted)
-	return r, nil
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil, fmt.Errorf("request %s of %s: %w", id, c.name, pool.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("resume request %s: %w", id, err)
+	}
+	r := &Request{id: id, lease: item.Lease, ref: pool.RequestRef{Client: c.name, ID: id, CreateRevision: item.CreateRevision}}
+	if err := json.Unmarshal(item.Value, &r.value); err != nil {
+		return nil, fmt.Errorf("resume request %s: %w", id, err)
+	}
+	return c.kept(ctx, r, left), nil
+}
+
+// kept is a request whose lease, which lives for so long, is kept alive until it
+// is closed. The lease outlives the call that asks for it: ctx bounds the call
+// only.
+func (c *Client) kept(ctx context.Context, r *Request, life time.Duration) *Request {
+	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r.client, r.lost, r.stop = c, make(chan struct{}), stop
+	go r.keepAlive(alive, life)
+	return r
 }
 
 // grant makes a lease, or none for a ttl of 0.

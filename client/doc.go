@@ -9,5 +9,6 @@
 //
 // A request lives under a lease that is kept alive in the background until
 // Close. If the process dies, so does the lease, and with it the request: no
-// node is ever stranded.
+// node is ever stranded. A process that is back before the lease ends takes its
+// request up again with Resume, by its id, with the nodes that it has.
 package client
