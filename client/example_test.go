@@ -12,8 +12,8 @@ import (
 	"poold/store/kv/memkv"
 )
 
-// service stands in for etcd and poold: it has the request job-17 answered with
-// one node. A program opens etcd with poold/store/kv/etcdkv instead.
+// service stands in for etcd and poold: it has the request job-17 answered at
+// once. A program opens etcd with poold/store/kv/etcdkv instead.
 func service(ctx context.Context) *memkv.KV {
 	db := memkv.New(time.Now())
 	go func() { _ = db.Run(ctx) }() // ends with ctx
@@ -23,18 +23,34 @@ func service(ctx context.Context) *memkv.KV {
 				if e.Item.Value == nil {
 					continue // the request is gone
 				}
-				answer, err := json.Marshal(pool.Allocation{
-					State: pool.AllocationFulfilled, RequestRevision: e.Item.CreateRevision,
-					Nodes: []pool.AllocatedNode{{ID: "n1", Label: "ubuntu-noble", InterfaceIP: "192.0.2.7"}},
-				})
-				if err != nil {
-					panic(err)
-				}
+				answer := answerTo(e.Item)
 				_, _, _ = db.Commit(ctx, kv.Txn{Then: []kv.Op{kv.Put(client.DefaultPrefix+"/allocations/ci/job-17", answer)}})
 			}
 		}
 	}()
 	return db
+}
+
+// answerTo is what poold would write: the nodes of a request that is to be
+// accepted first are ready, and have no address before they are.
+func answerTo(request kv.Item) []byte {
+	var r pool.Request
+	if err := json.Unmarshal(request.Value, &r); err != nil {
+		panic(err)
+	}
+	a := pool.Allocation{State: pool.AllocationFulfilled, RequestRevision: request.CreateRevision}
+	for i, label := range r.Labels {
+		n := pool.AllocatedNode{ID: pool.NodeID(fmt.Sprint("n", i+1)), Label: label, State: string(pool.NodeReady)}
+		if r.Accept != pool.AcceptExplicit || r.Accepted {
+			n.State, n.InterfaceIP = string(pool.NodeInUse), fmt.Sprint("192.0.2.", i+7)
+		}
+		a.Nodes = append(a.Nodes, n)
+	}
+	answer, err := json.Marshal(a)
+	if err != nil {
+		panic(err)
+	}
+	return answer
 }
 
 // A job asks for a node, waits for it, uses it and gives it back.
@@ -85,4 +101,43 @@ func ExampleClient_Resume() {
 		panic(err)
 	}
 	// Output: fulfilled n1
+}
+
+// A job that looks at what it is offered accepts the nodes, keeps one of them for
+// a human, and gives the other back before it ends.
+func ExampleRequest_Accept() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := client.New(service(ctx), "", "ci")
+	if err != nil {
+		panic(err)
+	}
+	want := pool.Request{Labels: []string{"ubuntu-noble", "ubuntu-noble"}, Accept: pool.AcceptExplicit}
+	req, err := c.Create(ctx, "job-17", want, time.Minute)
+	if err != nil {
+		panic(err)
+	}
+	offer, err := req.Wait(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("offered:", offer.Nodes[0].ID, offer.Nodes[1].ID)
+	answer, err := req.Accept(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("in use:", answer.Nodes[0].InterfaceIP, answer.Nodes[1].InterfaceIP)
+	if err := req.Release(ctx, "n2"); err != nil {
+		panic(err)
+	}
+	hold := pool.Hold{Nodes: []pool.NodeID{"n1"}, Reason: "the tests hang, see job 17", TTL: "8h"}
+	if err := req.Hold(ctx, hold); err != nil {
+		panic(err)
+	}
+	if err := req.Close(ctx); err != nil {
+		panic(err)
+	}
+	// Output:
+	// offered: n1 n2
+	// in use: 192.0.2.7 192.0.2.8
 }
