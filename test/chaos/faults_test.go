@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +17,23 @@ import (
 // fault begins with a victim, and returns what ends it.
 type fault func(victim int) (heal func() error)
 
+// The weather of some faults.
+var (
+	far   = weather{delay: time.Second}
+	lossy = weather{breaks: 10}
+)
+
+// side is what a fault strikes; two at once strike two sides.
+func side(name string) string {
+	switch {
+	case strings.HasPrefix(name, "etcd member"), strings.HasPrefix(name, "all of etcd"), name == "etcd compacted":
+		return "etcd"
+	case strings.Contains(name, "poold"), strings.Contains(name, "half open"):
+		return "poold"
+	}
+	return "cloud"
+}
+
 // faults are all kinds of them.
 func (s *storm) faults() map[string]fault {
 	etcds := func(i int) *proc.Process { return s.etcd.Members[i].Process }
@@ -23,6 +41,11 @@ func (s *storm) faults() map[string]fault {
 	return map[string]fault{
 		"poold killed": func(i int) func() error {
 			s.peers[i].Kill()
+			return func() error { s.startPeer(i); return nil }
+		},
+		"poold started with another clock": func(i int) func() error {
+			s.peers[i].Kill()
+			s.offsets[i] = wrongClock * time.Duration(s.random.IntN(3)-1)
 			return func() error { s.startPeer(i); return nil }
 		},
 		"poold frozen": func(i int) func() error { return freeze(peers(i)) },
@@ -42,25 +65,31 @@ func (s *storm) faults() map[string]fault {
 				return nil
 			}
 		},
-		"poold cut off from etcd": func(i int) func() error { return s.part(s.peerHosts[i], both, s.ips(s.etcdHosts)...) },
+		"poold cut off from etcd": func(i int) func() error { return s.part(s.peerHosts[i], both, ipsOf(s.doors[i].etcd...)...) },
 		"poold cut off from one etcd": func(i int) func() error {
-			return s.part(s.peerHosts[i], both, s.etcdHosts[(i+1)%members].ip)
+			return s.part(s.peerHosts[i], both, s.doors[i].etcd[(i+1)%members].ip)
 		},
-		"poold hears nothing of etcd":         func(i int) func() error { return s.part(s.peerHosts[i], in, s.ips(s.etcdHosts)...) },
-		"etcd hears nothing of poold":         func(i int) func() error { return s.part(s.peerHosts[i], out, s.ips(s.etcdHosts)...) },
-		"poold cut off from the clouds":       func(i int) func() error { return s.part(s.peerHosts[i], both, s.ip) },
-		"poold hears nothing of the clouds":   func(i int) func() error { return s.part(s.peerHosts[i], in, s.ip) },
+		"poold hears nothing of etcd":         func(i int) func() error { return s.part(s.peerHosts[i], in, ipsOf(s.doors[i].etcd...)...) },
+		"etcd hears nothing of poold":         func(i int) func() error { return s.part(s.peerHosts[i], out, ipsOf(s.doors[i].etcd...)...) },
+		"poold cut off from the clouds":       func(i int) func() error { return s.part(s.peerHosts[i], both, s.doors[i].cloud.ip) },
+		"poold hears nothing of the clouds":   func(i int) func() error { return s.part(s.peerHosts[i], in, s.doors[i].cloud.ip) },
 		"etcd member cut off from the others": func(i int) func() error { return s.part(s.etcdHosts[i], both, s.ips(s.etcdHosts)...) },
 		"etcd member cut off from all": func(i int) func() error {
 			return s.part(s.etcdHosts[i], both, append(s.ips(s.etcdHosts), append(s.ips(s.peerHosts), s.ip)...)...)
 		},
-		"etcd compacted":      s.compact,
-		"429 storm":           s.cloudFault(sim.Fault{Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, RetryAfter: time.Second}),
-		"cloud away":          s.cloudFault(sim.Fault{Kind: sim.FaultCut}),
-		"replies lost":        s.cloudFault(sim.Fault{Kind: sim.FaultLostReply, Percent: 50}),
-		"cloud slow":          s.cloudFault(sim.Fault{Kind: sim.FaultSlow, Delay: 3 * time.Second}),
-		"cell gone from view": s.cloudFault(sim.Fault{Kind: sim.FaultCellDown, Cell: 1}),
-		"tokens revoked":      s.cloudFault(sim.Fault{Kind: sim.FaultRevoke, Percent: 10}),
+		"etcd far from poold":               func(i int) func() error { return turned(far, s.doors[i].etcd...) },
+		"poold loses connections to etcd":   func(i int) func() error { return turned(lossy, s.doors[i].etcd...) },
+		"etcd half open":                    func(i int) func() error { return turned(weather{silent: true}, s.doors[i].etcd...) },
+		"clouds far from poold":             func(i int) func() error { return turned(far, s.doors[i].cloud) },
+		"poold loses connections to clouds": func(i int) func() error { return turned(lossy, s.doors[i].cloud) },
+		"clouds half open":                  func(i int) func() error { return turned(weather{silent: true}, s.doors[i].cloud) },
+		"etcd compacted":                    s.compact,
+		"429 storm":                         s.cloudFault(sim.Fault{Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, RetryAfter: time.Second}),
+		"cloud away":                        s.cloudFault(sim.Fault{Kind: sim.FaultCut}),
+		"replies lost":                      s.cloudFault(sim.Fault{Kind: sim.FaultLostReply, Percent: 50}),
+		"cloud slow":                        s.cloudFault(sim.Fault{Kind: sim.FaultSlow, Delay: 3 * time.Second}),
+		"cell gone from view":               s.cloudFault(sim.Fault{Kind: sim.FaultCellDown, Cell: 1}),
+		"tokens revoked":                    s.cloudFault(sim.Fault{Kind: sim.FaultRevoke, Percent: 10}),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,8 @@ type storm struct {
 	random   *rand.Rand
 	recorder *recorder
 	counts   map[string]int
+	// together is how often two faults struck at once.
+	together int
 
 	mu      sync.Mutex // guards what follows
 	answers []answered
@@ -171,7 +174,7 @@ func (s *storm) reached(a *pool.Allocation) error {
 	return nil
 }
 
-// strike makes one fault after the other.
+// strike makes one fault after the other, and every third time two at once.
 func (s *storm) strike(lasts time.Duration) {
 	s.t.Helper()
 	faults := s.faults()
@@ -183,17 +186,27 @@ func (s *storm) strike(lasts time.Duration) {
 			order = slices.Clone(names)
 			s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		}
-		name := order[0]
+		struck := order[:1]
 		order = order[1:]
+		if s.random.IntN(3) == 0 {
+			if at := slices.IndexFunc(order, func(o string) bool { return side(o) != side(struck[0]) }); at >= 0 {
+				struck = []string{struck[0], order[at]}
+				order = slices.Delete(order, at, at+1)
+			}
+		}
 		time.Sleep(time.Duration(s.random.Int64N(int64(calm))))
-		victim := s.random.IntN(members)
 		length := time.Duration(s.random.Int64N(int64(faultLasts)))
-		s.counts[name]++
-		s.t.Logf("%s %d for %v", name, victim, length)
-		heal := faults[name](victim)
+		s.together += len(struck) - 1
+		var heals []func() error
+		for _, name := range struck {
+			victim := s.random.IntN(members)
+			s.counts[name]++
+			s.t.Logf("%s %d for %v", name, victim, length)
+			heals = append(heals, faults[name](victim))
+		}
 		time.Sleep(length)
-		if err := heal(); err != nil {
-			s.t.Fatalf("%s is not over: %v", name, err)
+		if err := joined(heals...)(); err != nil {
+			s.t.Fatalf("%v is not over: %v", struck, err)
 		}
 	}
 }
@@ -233,11 +246,27 @@ func (s *storm) judge() {
 	for i := range regions {
 		limits[fmt.Sprintf("p%d", i)] = most
 	}
-	problems := slices.Concat(verdict(history, limits), s.seen(), s.launches.doubled())
+	problems := slices.Concat(verdict(history, limits), s.seen(), s.launches.doubled(), revealed(cloudLogin, history, s.logs()))
 	for _, p := range problems {
 		s.t.Error(p)
 	}
 	s.report(len(problems), len(history))
+}
+
+// logs are what the peers have said.
+func (s *storm) logs() map[string][]byte {
+	s.t.Helper()
+	names, err := filepath.Glob(filepath.Join(s.dir, "poold-*.log"))
+	if err != nil || len(names) < members {
+		s.t.Fatalf("the logs of %d peers are %q: %v", members, names, err)
+	}
+	logs := map[string][]byte{}
+	for _, name := range names {
+		if logs[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return logs
 }
 
 // report prints what was done.
@@ -262,9 +291,9 @@ func (s *storm) report(problems, events int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Logf("%d requests answered with %d nodes, %d not asked because etcd was away, %d events judged; %d faults: %s; "+
+	s.t.Logf("%d requests answered with %d nodes, %d not asked because etcd was away, %d events judged; %d faults, %d times two at once: %s; "+
 		"violations %d; worst answer after %.1f s, longest pause of service %.1f s",
-		len(s.answers), nodes, s.unasked, events, faults, kinds, problems, worst.Seconds(), pause.Seconds())
+		len(s.answers), nodes, s.unasked, events, faults, s.together, kinds, problems, worst.Seconds(), pause.Seconds())
 }
 
 // plantBug gives a node that is in use to somebody else, as a poold without

@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -93,6 +95,23 @@ func (u *uploadRecord) unsettled(images map[string]*demo.Image) []string {
 		return []string{fmt.Sprintf("%sof %d bytes has the image %s, which is %s and has %d", at, u.Bytes, u.ExternalID, image.Status, image.Bytes)}
 	}
 	return nil
+}
+
+// revealed lists the records, and the files by their names, that say a secret
+// (I10).
+func revealed(secret string, history []event, files map[string][]byte) []string {
+	var all []string
+	for _, e := range history {
+		if bytes.Contains(e.value, []byte(secret)) {
+			all = append(all, fmt.Sprintf("at revision %d %s: it has the password of the clouds", e.revision, e.key))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if bytes.Contains(files[name], []byte(secret)) {
+			all = append(all, name+" has the password of the clouds")
+		}
+	}
+	return all
 }
 
 // outcome is how a client's request ended.

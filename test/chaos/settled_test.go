@@ -82,3 +82,15 @@ func TestLost(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A secret is found in every record and every file that has it.
+func TestRevealed(t *testing.T) {
+	history := []event{{revision: 1, key: "a", value: []byte(`{"x":"secret"}`)}, {revision: 2, key: "b", value: []byte(`{}`)}, {revision: 3, key: "a"}}
+	files := map[string][]byte{"one.log": []byte("nothing"), "two.log": []byte("is secret\n")}
+	if got := revealed("secret", history, files); len(got) != 2 {
+		t.Errorf("found %q", got)
+	}
+	if got := revealed("other", history, files); len(got) != 0 {
+		t.Errorf("found %q", got)
+	}
+}

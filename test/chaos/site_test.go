@@ -33,8 +33,10 @@ const (
 	members = 3
 	regions = 3
 	most    = 8
+	// wrongClock is by how much the clocks of two peers are wrong, one each way.
+	wrongClock = 10 * time.Minute
 	// cloudLogin is the password of the simulated clouds.
-	cloudLogin = "chaos"
+	cloudLogin = "word-that-nobody-may-read"
 	label      = "small"
 )
 
@@ -47,15 +49,24 @@ type spread struct {
 	etcdHosts []host
 	peers     []*proc.Process
 	peerHosts []host
-	lives     int
-	dir       string
-	clouds    []*sim.Cloud
-	launches  *launches
+	doors     []doors
+	// offsets are by how much the clocks of the peers are wrong.
+	offsets  []time.Duration
+	lives    int
+	dir      string
+	clouds   []*sim.Cloud
+	launches *launches
 }
 
 func newSpread(t *testing.T) *spread {
 	t.Helper()
-	s := &spread{network: newNetwork(t), dir: t.TempDir(), peers: make([]*proc.Process, members)}
+	s := &spread{
+		network: newNetwork(t), dir: t.TempDir(), peers: make([]*proc.Process, members),
+		offsets: []time.Duration{0, wrongClock, -wrongClock},
+	}
+	if err := proc.BuildWithClock(t.Context(), bin, "-tags", "chaos", root+"/cmd/poold"); err != nil {
+		t.Fatal(err)
+	}
 	var ips []string
 	for i := range members {
 		s.etcdHosts = append(s.etcdHosts, s.host(fmt.Sprintf("etcd%d", i), 11+i))
@@ -70,6 +81,7 @@ func newSpread(t *testing.T) *spread {
 		return s.etcdHosts[i].command(name, args...)
 	}})
 	for i := range members {
+		s.doors = append(s.doors, s.openDoors(i))
 		s.configure(i)
 		s.startPeer(i)
 	}
@@ -166,7 +178,7 @@ func (s *spread) configure(i int) {
 	s.t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: peer%d\netcd:\n  endpoints: [%s]\n  lease-ttl: 4s\nwebapp: {port: 8005}\n",
-		i, strings.Join(s.etcd.Endpoints(), ", "))
+		i, strings.Join(ipsOf(s.doors[i].etcd...), ":2379, ")+":2379")
 	fmt.Fprintf(&b, "labels:\n  - {name: %s, min-ready: 3}\nproviders:\n", label)
 	for p := range regions {
 		fmt.Fprintf(&b, `  - name: p%d
@@ -185,12 +197,16 @@ func (s *spread) configure(i int) {
 `, p, p, most, label)
 	}
 	clouds := fmt.Sprintf(`clouds: {chaos: {auth: {auth_url: "http://%s:5000/v3", username: ci, password: %s, project_name: ci,
-  user_domain_name: Default, project_domain_name: Default}}}`, s.ip, cloudLogin)
-	for name, text := range map[string]string{s.config(i): b.String(), filepath.Join(s.dir, "clouds.yaml"): clouds} {
+  user_domain_name: Default, project_domain_name: Default}}}`, s.doors[i].cloud.ip, cloudLogin)
+	for name, text := range map[string]string{s.config(i): b.String(), s.cloudsFile(i): clouds} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+func (s *spread) cloudsFile(i int) string {
+	return filepath.Join(s.dir, fmt.Sprintf("clouds%d.yaml", i))
 }
 
 func (s *spread) config(i int) string { return filepath.Join(s.dir, fmt.Sprintf("peer%d.yaml", i)) }
@@ -200,7 +216,7 @@ func (s *spread) startPeer(i int) {
 	s.t.Helper()
 	s.lives++
 	cmd := s.peerHosts[i].command(poold(), "-c", s.config(i))
-	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(s.dir, "clouds.yaml"))
+	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.cloudsFile(i), proc.ClockVariable+"="+s.offsets[i].String())
 	s.peers[i] = proc.Start(s.t, s.dir, fmt.Sprintf("poold-%d-%d", i, s.lives), cmd)
 }
 
