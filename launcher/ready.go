@@ -122,7 +122,7 @@ func (l *Launcher) confirm(launch, boot context.Context, n *pool.Node, inst clou
 	return failureOf(ctx, got.err)
 }
 
-// awaitConsole waits until a console matches, and returns it as last seen.
+// awaitConsole waits until a console matches, and returns its end as last seen.
 func (l *Launcher) awaitConsole(ctx context.Context, id, pattern string) (string, error) {
 	marker, err := regexp.Compile(pattern)
 	if err != nil {
@@ -133,9 +133,10 @@ func (l *Launcher) awaitConsole(ctx context.Context, id, pattern string) (string
 		text, err := l.look(ctx, id)
 		switch {
 		case err == nil && marker.MatchString(text):
-			return text, nil
+			return clip(text, evidenceBytes), nil
 		case err == nil:
-			seen, err = text, errors.New("the console does not match ready-console")
+			// A copy: a part would hold the whole, of each node that is waited for.
+			seen, err = clip(text, evidenceBytes), errors.New("the console does not match ready-console")
 		case errors.Is(err, cloud.Invalid), errors.Is(err, cloud.Unauthorized):
 			return seen, err
 		}
