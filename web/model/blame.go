@@ -14,6 +14,7 @@ import (
 // or do not work there.
 func imageTroubles(in *Input) []Trouble {
 	var all []Trouble
+	serving := in.Records.Serving()
 	for i := range in.Catalog.Images {
 		name := in.Catalog.Images[i].Name
 		builds := in.Records.BuildsOf(name)
@@ -22,7 +23,8 @@ func imageTroubles(in *Input) []Trouble {
 		}
 		for _, u := range in.Records.Uploads {
 			if u.Image == name {
-				all = append(all, uploadTroubles(u)...)
+				serves := serving[pool.Use{Provider: u.Provider, Image: name}]
+				all = append(all, uploadTroubles(u, len(serves) > 0 && serves[0] == u)...)
 			}
 		}
 	}
@@ -63,12 +65,15 @@ func failedBuild(b *pool.Build) time.Time {
 	return b.Since
 }
 
-func uploadTroubles(u *pool.Upload) []Trouble {
+// uploadTroubles tells of an upload. One from which launches fail is a trouble as
+// long as it is the newest that serves: not once it was withdrawn, or there is one
+// of a newer build.
+func uploadTroubles(u *pool.Upload, newest bool) []Trouble {
 	t := Trouble{
 		Of: u.Image + " in " + u.Provider, Provider: u.Provider, Image: u.Image, Since: u.Since, Path: ImagePath(u.Image),
 	}
 	switch {
-	case u.State == pool.UploadReady && u.Failing != "":
+	case newest && u.Failing != "":
 		t.Class, t.Severity = "image-bad", Bad
 		t.Text = fmt.Sprintf("image %s is bad in %s: %s", u.Image, u.Provider, u.Failing)
 	case u.State == pool.UploadFailed:

@@ -59,7 +59,7 @@ func TestTroubles(t *testing.T) {
 		}, "provider-trouble", "east", before(time.Hour), "credentials refused", "/providers/east"},
 		{"bad image", func(in *Input) {
 			in.Records.Uploads = []*pool.Upload{{
-				Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Since: before(time.Minute), Failing: "3 launches failed",
+				Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Since: before(time.Minute), Failing: "3 launches failed", ExternalID: "x",
 			}}
 		}, "image-bad", "noble in east", before(time.Minute), "3 launches failed", "/images/noble"},
 		{"launches fail", func(in *Input) {
@@ -183,5 +183,29 @@ func TestOrderOfTroubles(t *testing.T) {
 	}
 	if want := []string{"frozen", "launches-fail", "etcd-slow", "quota-full", "waits-long"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// An image is no longer bad once its build was withdrawn, or a newer one serves.
+func TestBadImageIsOver(t *testing.T) {
+	for what, over := range map[string]func(r *pool.Snapshot){
+		"its build was withdrawn": func(r *pool.Snapshot) { r.Builds[0].Withdrawn = "paused by ann" },
+		"it was withdrawn":        func(r *pool.Snapshot) { r.Uploads[0].Withdrawn = "paused by ann" },
+		"a newer one serves": func(r *pool.Snapshot) {
+			r.Builds = append(r.Builds, &pool.Build{Image: "noble", ID: "2", State: pool.BuildReady, Created: before(0)})
+			r.Uploads = append(r.Uploads, &pool.Upload{Image: "noble", Build: "2", Provider: "east", State: pool.UploadReady, ExternalID: "y"})
+		},
+	} {
+		in := well()
+		in.Records.Builds = []*pool.Build{{Image: "noble", ID: "1", State: pool.BuildReady, Created: before(time.Hour)}}
+		in.Records.Uploads = []*pool.Upload{{
+			Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Failing: "3 launches failed", ExternalID: "x",
+		}}
+		if got := imageTroubles(in); len(got) != 1 || got[0].Class != "image-bad" {
+			t.Fatalf("%s: at first %v", what, got)
+		}
+		if over(in.Records); len(imageTroubles(in)) != 0 {
+			t.Errorf("%s: it is still bad", what)
+		}
 	}
 }
