@@ -158,18 +158,39 @@ func providerTroubles(in *Input) []Trouble {
 }
 
 // breakerTroubles tells of launches that fail, for each provider once: of its
-// image if it is one image that fails, else of the cloud.
+// image if it is one image that fails, else of the cloud. Of an image that is out of
+// service nothing is launched any more, so that nobody would ever find that it works.
 func breakerTroubles(in *Input) []Trouble {
 	var all []Trouble
-	for from := 0; from < len(in.Breakers); {
+	breakers := slices.DeleteFunc(slices.Clone(in.Breakers), outOfService(in))
+	for from := 0; from < len(breakers); {
 		to := from
-		for to < len(in.Breakers) && in.Breakers[to].Provider == in.Breakers[from].Provider {
+		for to < len(breakers) && breakers[to].Provider == breakers[from].Provider {
 			to++
 		}
-		all = append(all, blame(in.Breakers[from:to]))
+		all = append(all, blame(breakers[from:to]))
 		from = to
 	}
 	return all
+}
+
+// outOfService tells whether a breaker is of an upload that nobody would launch
+// from now.
+func outOfService(in *Input) func(b pool.Breaker) bool {
+	type cloudImage struct{ provider, id string }
+	over := map[cloudImage]bool{}
+	for _, u := range in.Records.Uploads {
+		over[cloudImage{u.Provider, u.ExternalID}] = u.ExternalID != "" && u.State != pool.UploadTrial
+	}
+	for use, some := range in.Records.Serving() {
+		for _, u := range some {
+			over[cloudImage{use.Provider, u.ExternalID}] = false
+			if u.Failing == "" {
+				break // of those before it nobody launches
+			}
+		}
+	}
+	return func(b pool.Breaker) bool { return over[cloudImage{b.Provider, b.ImageID}] }
 }
 
 func blame(of []pool.Breaker) Trouble {

@@ -201,11 +201,18 @@ func TestBadImageIsOver(t *testing.T) {
 		in.Records.Uploads = []*pool.Upload{{
 			Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Failing: "3 launches failed", ExternalID: "x",
 		}}
+		in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindTimeout, ImageID: "x"}}
 		if got := imageTroubles(in); len(got) != 1 || got[0].Class != "image-bad" {
+			t.Fatalf("%s: at first %v", what, got)
+		}
+		if got := breakerTroubles(in); len(got) != 1 || got[0].Class != "launches-fail" {
 			t.Fatalf("%s: at first %v", what, got)
 		}
 		if over(in.Records); len(imageTroubles(in)) != 0 {
 			t.Errorf("%s: it is still bad", what)
+		}
+		if got := breakerTroubles(in); len(got) != 0 {
+			t.Errorf("%s: launches from it fail: %v", what, got)
 		}
 	}
 }
