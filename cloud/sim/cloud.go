@@ -148,6 +148,15 @@ func (c *Cloud) SetQuota(l pool.Limits) {
 	c.cfg.Quota = l
 }
 
+// SetRate changes how many calls a second each service takes, and how many at
+// once; zero is any number.
+func (c *Cloud) SetRate(rate float64, burst int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Rate, c.cfg.Burst = rate, max(burst, 1)
+	clear(c.buckets)
+}
+
 // zones are those that are there.
 func (c *Cloud) zones() []string {
 	return slices.DeleteFunc(slices.Clone(c.cfg.Zones), func(z string) bool {

@@ -34,6 +34,8 @@ type Want struct {
 	Accepted bool     `json:"accepted,omitempty"`
 	Release  []string `json:"release,omitempty"`
 	Hold     *Hold    `json:"hold,omitempty"`
+	// Provider pins the request to one provider.
+	Provider string `json:"provider,omitempty"`
 }
 
 // Hold asks to keep nodes for a human.

@@ -13,5 +13,6 @@
 //
 // Under /sim/, with ?region= where there are several: GET servers, images,
 // floatingips, calls, quota; DELETE calls, faults; POST faults (a sim.Fault,
-// durations in nanoseconds); PUT quota (a pool.Limits).
+// durations in nanoseconds); PUT quota (a pool.Limits), PUT rate
+// ({"rate": 2.5, "burst": 3}, calls a second of each service).
 package openstackapi

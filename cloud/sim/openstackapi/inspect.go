@@ -66,6 +66,12 @@ func inspect(r *request) (answer, error) {
 	case "PUT quota":
 		limits := pool.NoLimits()
 		return apply(r, &limits, func() { c.SetQuota(limits) })
+	case "PUT rate":
+		var limit struct {
+			Rate  float64
+			Burst int
+		}
+		return apply(r, &limit, func() { c.SetRate(limit.Rate, limit.Burst) })
 	case "POST faults":
 		var f sim.Fault
 		return apply(r, &f, func() { c.AddFault(f) })
