@@ -63,15 +63,8 @@ func inspect(r *request) (answer, error) {
 		c.ResetCalls()
 	case "GET quota":
 		return ok(c.Facts(r.now).Limits)
-	case "PUT quota":
-		limits := pool.NoLimits()
-		return apply(r, &limits, func() { c.SetQuota(limits) })
-	case "PUT rate":
-		var limit struct {
-			Rate  float64
-			Burst int
-		}
-		return apply(r, &limit, func() { c.SetRate(limit.Rate, limit.Burst) })
+	case "PUT quota", "PUT rate":
+		return simLimit(r)
 	case "POST faults":
 		var f sim.Fault
 		return apply(r, &f, func() { c.AddFault(f) })
@@ -90,6 +83,19 @@ func apply(r *request, into any, do func()) (answer, error) {
 	}
 	do()
 	return answer{status: http.StatusNoContent}, nil
+}
+
+// simLimit changes the quota, or how many calls the cloud takes.
+func simLimit(r *request) (answer, error) {
+	if r.path[0] == "quota" {
+		limits := pool.NoLimits()
+		return apply(r, &limits, func() { r.region.cloud.SetQuota(limits) })
+	}
+	var limit struct {
+		Rate  float64
+		Burst int
+	}
+	return apply(r, &limit, func() { r.region.cloud.SetRate(limit.Rate, limit.Burst) })
 }
 
 func simServers(r *request) (answer, error) {
