@@ -35,6 +35,7 @@ func (c *checker) check() {
 	c.checkProcess()
 	c.checkImages()
 	c.checkImageURL()
+	c.checkAddress(c.doc.tracing.endpoint, "http://127.0.0.1:4318")
 	for i := range c.doc.providers {
 		c.checkProvider(&c.doc.providers[i])
 	}

@@ -22,13 +22,18 @@ func uploadMethods() []string {
 
 // checkImageURL checks where clouds fetch images.
 func (c *checker) checkImageURL() {
-	address := c.doc.web.imageURL
+	c.checkAddress(c.doc.web.imageURL, "http://builder.example.org:8005")
+}
+
+// checkAddress checks the address of a web server. It has no password: addresses
+// are shown.
+func (c *checker) checkAddress(address value[string], example string) {
 	if !address.set || address.v == "" {
 		return
 	}
 	u, err := url.Parse(address.v)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
-		c.errorf(address.at, "must be an address such as http://builder.example.org:8005")
+		c.errorf(address.at, "must be an address such as %s", example)
 	}
 }
 

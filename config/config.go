@@ -19,6 +19,9 @@ type Config struct {
 	Web     Web
 	Builder BuilderDirs
 	Uploads Uploads
+	// Tracing is the address of the collector that is told of traces; empty leaves
+	// it to the environment.
+	Tracing string
 }
 
 // Etcd says how to reach etcd. At most one of Endpoints and Embedded is set;

@@ -18,6 +18,7 @@ type document struct {
 	roles                          value[[]value[string]]
 	etcd                           etcd
 	web                            web
+	tracing                        tracing
 	maxHoldAge                     value[time.Duration]
 	tenants                        []tenant
 	labels                         []label
@@ -47,6 +48,10 @@ type web struct {
 	tokens            value[string]
 	closed            value[bool]
 	tls               tlsFiles // with the authority of its clients
+}
+
+type tracing struct {
+	endpoint value[string]
 }
 
 type tenant struct {
@@ -137,6 +142,8 @@ func documentKeys() table[document] {
 				"How to reach etcd, where all state is."),
 			one("webapp", func(d *document) *web { return &d.web }, webKeys(),
 				"Where the web server listens."),
+			one("tracing", func(d *document) *tracing { return &d.tracing }, tracingKeys(),
+				"Whom to tell of the lives of nodes and requests, as traces."),
 			text("elements-dir", func(d *document) *value[string] { return &d.elementsDir },
 				"Where diskimage-builder finds elements (`ELEMENTS_PATH`)."),
 			text("images-dir", func(d *document) *value[string] { return &d.imagesDir },
@@ -254,6 +261,19 @@ func webTLSKeys() table[tlsFiles] {
 				"The certificate's private key.").needed(),
 			text("client-ca", func(t *tlsFiles) *value[string] { return &t.ca },
 				"The authority of certificates whose holders may act, under their common names; nobody may by certificate unless it is given."),
+		},
+	}
+}
+
+func tracingKeys() table[tracing] {
+	return table[tracing]{
+		title: "tracing",
+		about: "Off unless this, or OpenTelemetry's own variable `OTEL_EXPORTER_OTLP_ENDPOINT`, says where a collector is. " +
+			"Its other variables (headers, certificates, time-outs) are obeyed.",
+		fresh: func() tracing { return tracing{} },
+		fields: []field[tracing]{
+			text("endpoint", func(t *tracing) *value[string] { return &t.endpoint },
+				"The address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`."),
 		},
 	}
 }

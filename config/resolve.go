@@ -26,6 +26,7 @@ func resolve(d *document) *Config {
 			ElementsDir: d.elementsDir.v, ImagesDir: d.imagesDir.v,
 			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v), MaxBuilds: int(d.maxBuilds.v),
 		},
+		Tracing: d.tracing.endpoint.v,
 		Uploads: Uploads{Max: int(d.maxUploads.v), BytesPerSecond: d.uploadBandwidth.v * megabyte},
 	}
 	for _, r := range d.roles.v {

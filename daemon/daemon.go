@@ -26,6 +26,7 @@ import (
 	"poold/store"
 	"poold/store/kv"
 	"poold/store/kv/etcdkv"
+	"poold/trace"
 	"poold/uploader"
 	"poold/web"
 )
@@ -75,6 +76,8 @@ type Daemon struct {
 	away    atomic.Pointer[error]
 	// open is what the web port serves once etcd was reached.
 	open atomic.Pointer[web.Server]
+	// teller tells of traces; nil if nobody wants to hear.
+	teller *trace.Teller
 	// writes tells whether etcd takes changes.
 	writes *noted
 }
@@ -236,10 +239,14 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 		return err
 	}
 	defer d.shop.Close() // builds go on without an owner, but not without us
+	if d.teller, err = d.newTeller(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	view := d.view.Load()
 	d.open.Store(pages)
 	g.Go(func() error { return pages.Run(ctx) })
+	g.Go(func() error { return d.teller.Run(ctx) })
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })
@@ -267,6 +274,14 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 		return context.Cause(ctx)
 	})
 	return g.Wait()
+}
+
+// newTeller makes what tells of traces.
+func (d *Daemon) newTeller() (*trace.Teller, error) {
+	return trace.New(trace.Config{
+		Endpoint: d.cfg.Tracing, Getenv: os.Getenv, Version: d.version, Peer: d.name,
+		Registerer: d.registry.duty("trace"), Log: d.log,
+	})
 }
 
 // serveWeb serves the web port until ctx ends.

@@ -237,6 +237,7 @@ func restartKeys(before, after *config.Config) []string {
 		"name":             before.Name == after.Name,
 		"roles":            slices.Equal(before.Roles, after.Roles),
 		"webapp":           before.Web == after.Web,
+		"tracing":          before.Tracing == after.Tracing,
 		"max-uploads":      before.Uploads.Max == after.Uploads.Max,
 		"upload-bandwidth": before.Uploads.BytesPerSecond == after.Uploads.BytesPerSecond,
 	} {

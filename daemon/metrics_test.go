@@ -19,6 +19,7 @@ import (
 	"poold/internal/golden"
 	"poold/launcher"
 	"poold/pool"
+	"poold/trace"
 	"poold/uploader"
 	"poold/web"
 )
@@ -94,6 +95,9 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	newReloadMetrics(r, "p")
 	newPace(r)
 	newFileMetrics(r)
+	if _, err := trace.New(trace.Config{Endpoint: "http://127.0.0.1:4318", Registerer: r, Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	allocator.New(allocator.Config{Registerer: r, Log: log})
 	builder.New(builder.Config{Registerer: r, Log: log})
 	uploader.New(uploader.Config{Registerer: r, Log: log, Driver: struct{ cloud.ImageDriver }{}})

@@ -20,6 +20,7 @@ type Owned struct {
 	provider string
 	changed  chan struct{}
 	cancel   func()
+	tell     func(w *pool.Write)
 
 	mu sync.Mutex // guards seen
 	// seen is when the records were looked at last.
@@ -94,8 +95,16 @@ func (o *Owned) Changed() <-chan struct{} { return o.changed }
 
 // Apply writes as the owner; see [Store.Apply].
 func (o *Owned) Apply(ctx context.Context, w pool.Write) (int64, error) {
-	return o.store.Apply(ctx, o.own, w)
+	revision, err := o.store.Apply(ctx, o.own, w)
+	if err == nil && o.tell != nil {
+		o.tell(&w)
+	}
+	return revision, err
 }
+
+// Tell has a function be told of every write that is known to have happened, by
+// whoever makes it. Call it before the first one.
+func (o *Owned) Tell(tell func(w *pool.Write)) { o.tell = tell }
 
 // Read returns all records, linearizably, or those of [Store.ReadProvider].
 func (o *Owned) Read(ctx context.Context) (*pool.Snapshot, error) {

@@ -49,6 +49,7 @@ func table() []row {
 		{"web", []string{"event", "pool", "web/login", "web/model"}, []string{httpPkg, prometheus, "github.com/prometheus/client_model", zap}},
 		{"web/login", nil, []string{httpPkg}},
 		{"web/model", []string{"pool"}, nil},
+		{"trace", []string{"event", "pool"}, []string{"go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/proto/otlp", prometheus, zap}},
 		{"event", []string{"pool"}, nil},
 		{"operate", []string{"pool"}, nil},
 

@@ -14,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"poold/test/collector"
 	"poold/test/demo"
 	"poold/test/proc"
 	"poold/test/protocol"
@@ -45,7 +46,9 @@ func TestSecretsStayInside(t *testing.T) {
 			"            flavor-name: small\n            userdata: "+canary+"userdata\n")
 	})
 	secure := put("secure.yaml", "diskimages: [{name: ubuntu-noble, env-vars: {TOKEN: "+canary+"build}}]\n")
-	peer := site.RunWith(poold(), []string{"-s", secure, "--log-level", "debug"}, "SOMETHING="+canary+"environment")
+	traces := collector.Start(t)
+	peer := site.RunWith(poold(), []string{"-s", secure, "--log-level", "debug"}, "SOMETHING="+canary+"environment",
+		"OTEL_EXPORTER_OTLP_ENDPOINT="+traces.URL, "OTEL_EXPORTER_OTLP_HEADERS=authorization="+canary+"header")
 	w := &world{
 		t: t, etcd: site.Etcd.Etcd, web: site.Web, clouds: site.Clouds.Clouds,
 		needs: []*proc.Process{peer, site.Etcd.Process, site.Clouds.Process},
@@ -79,6 +82,9 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	<-peer.Exited()
 	outputs["log and crash dump"] = peer.Output()
+	if outputs["traces"] = traces.Text(); !strings.Contains(outputs["traces"], demo.Small) {
+		t.Error("no trace was told of")
+	}
 	for _, want := range []string{"goroutine ", "HTTP request", "/v3/auth/tokens"} {
 		if !strings.Contains(peer.Output(), want) {
 			t.Errorf("%q is not in the log: what was looked through is not all", want)
