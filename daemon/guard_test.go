@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -158,7 +159,9 @@ func TestWebTLS(t *testing.T) {
 	go func() { ended <- d.serveWeb(ctx, l) }()
 	defer func() {
 		cancel()
-		_ = <-ended // its context is over
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
 	}()
 	authority, err := server.Load()
 	if err != nil {
@@ -300,6 +303,7 @@ func TestSlowClients(t *testing.T) {
 			write(t, filepath.Join(dir, "tokens"), "ann "+annToken)
 			synctest.Test(t, func(t *testing.T) {
 				d := newPeer("one", newModel(t))
+				d.pace = newPace(prometheus.NewRegistry())
 				d.cfg.Web.Tokens = filepath.Join(dir, "tokens")
 				pages, err := d.pages()
 				if err != nil {
@@ -338,7 +342,9 @@ func TestSlowClients(t *testing.T) {
 				<-over
 				cancel()
 				close(l.conns)
-				_ = <-ended // its context is over
+				if err := <-ended; err == nil { // whichever of the two it saw first
+					t.Error("it ended for no reason")
+				}
 			})
 		})
 	}
