@@ -35,18 +35,7 @@ func run(m *testing.M) int {
 		_, _ = fmt.Fprintln(os.Stderr, "chromium is not installed: the pages were not opened in a browser")
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "poold-browser")
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
-	bin = dir
-	if err := proc.Build(context.Background(), bin, root+"/cmd/poold", root+"/cmd/poolctl"); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return proc.RunBuilt(m, &bin, root+"/cmd/poold", root+"/cmd/poolctl")
 }
 
 // site is a running demo, to be looked at.

@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -35,17 +34,7 @@ func run(m *testing.M) int {
 	if bin = os.Getenv(insideVariable); bin != "" {
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "poold-chaos")
-	if err == nil {
-		defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
-		bin = dir
-		err = proc.Build(context.Background(), bin, "-tags", "chaos", root+"/cmd/poold", root+"/cmd/poolctl")
-	}
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return proc.RunBuilt(m, &bin, "-tags", "chaos", root+"/cmd/poold", root+"/cmd/poolctl")
 }
 
 func poold() string { return filepath.Join(bin, "poold") }

@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,18 +33,7 @@ func run(m *testing.M) int {
 		}
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "poold-docs")
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
-	bin = dir
-	if err := proc.Build(context.Background(), bin, root+"/cmd/poold", root+"/cmd/poolctl"); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return proc.RunBuilt(m, &bin, root+"/cmd/poold", root+"/cmd/poolctl")
 }
 
 // inside runs a test again, in namespaces of its own, so that it can use the ports

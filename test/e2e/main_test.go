@@ -34,23 +34,11 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "poold-e2e")
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
-	bin = dir
-	ctx := context.Background()
 	args := []string{root + "/cmd/poold", root + "/cmd/poolctl"}
-	if proc.CanRace(ctx) {
+	if proc.CanRace(context.Background()) {
 		args = append([]string{"-race"}, args...)
 	}
-	if err := proc.Build(ctx, bin, args...); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return proc.RunBuilt(m, &bin, args...)
 }
 
 func poold() string { return filepath.Join(bin, "poold") }

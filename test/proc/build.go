@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 )
@@ -16,6 +17,22 @@ func Build(ctx context.Context, dir string, args ...string) error {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
+}
+
+// RunBuilt runs the tests of a package with programs that [Build] puts into a folder
+// for them, which bin is told. It returns the exit status.
+func RunBuilt(tests interface{ Run() int }, bin *string, args ...string) int {
+	dir, err := os.MkdirTemp("", "poold-test")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
+		*bin = dir
+		err = Build(context.Background(), dir, args...)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return tests.Run()
 }
 
 // CanRace tells whether programs can be built with the race detector: it needs
