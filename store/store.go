@@ -96,14 +96,20 @@ func (s *Store) readInstallation(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the installation's id: %w", translate(err))
 	}
+	i, err := decodeInstallation(it.Value)
+	return i.ID, err
+}
+
+// decodeInstallation reads the value of the key of the same name.
+func decodeInstallation(value []byte) (installation, error) {
 	var i installation
-	if err := json.Unmarshal(it.Value, &i); err != nil {
-		return "", fmt.Errorf("read the installation's id: %w", err)
+	if err := json.Unmarshal(value, &i); err != nil {
+		return installation{}, fmt.Errorf("read the installation's id: %w", err)
 	}
 	if i.ID == "" {
-		return "", errors.New("read the installation's id: it is empty")
+		return installation{}, errors.New("read the installation's id: it is empty")
 	}
-	return i.ID, nil
+	return i, nil
 }
 
 // Read returns all records, linearizably: nothing that was written before the

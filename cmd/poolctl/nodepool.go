@@ -14,7 +14,7 @@ import (
 // with their arguments, for fingers and scripts that know them. They are not in
 // the help, and do what the command that they stand for does.
 func nodepool(e *env) []*cobra.Command {
-	list := []*cobra.Command{
+	return []*cobra.Command{
 		alias("image-list", "upload list", uploadList(e)),
 		alias("dib-image-list", "image list", imageList(e)),
 		alias("image-status", "image list", imageList(e)),
@@ -29,17 +29,9 @@ func nodepool(e *env) []*cobra.Command {
 		alias("info", "upload list and node list", info(e)),
 		alias("erase", "provider erase", oldErase(e)),
 		alias("config-validate", "config check", configCheck(e)),
+		alias("export-image-data", "state export", oldExport(e)),
+		alias("import-image-data", "state import", oldImport(e)),
 	}
-	for name, instead := range map[string]string{
-		"export-image-data": "nothing is lost when etcd is restored, see Back up and restore in docs/operations.md",
-		"import-image-data": "nothing is lost when etcd is restored, see Back up and restore in docs/operations.md",
-	} {
-		list = append(list, &cobra.Command{
-			Use: name, Hidden: true, Args: cobra.ArbitraryArgs, DisableFlagParsing: true,
-			RunE: func(*cobra.Command, []string) error { return fmt.Errorf("%w: %s", pool.ErrRefused, instead) },
-		})
-	}
-	return list
 }
 
 // alias hides a command under another name.

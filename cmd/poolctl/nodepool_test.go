@@ -50,7 +50,6 @@ func TestNodepoolCommands(t *testing.T) {
 		{"image-delete --image noble --build-id 0001", exitUsage, ""},
 		{"image-delete --provider east --image noble --build-id 0001", exitNotFound, ""},
 		{"erase none --force", exitNotFound, ""},
-		{"export-image-data file", exitRefused, ""},
 		{"config-validate", exitUsage, ""},
 	} {
 		before := told(t, records)

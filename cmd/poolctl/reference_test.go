@@ -34,7 +34,7 @@ func TestReference(t *testing.T) {
 		switch {
 		case c.Name() == "man": // for who makes packages
 		case c.Hidden:
-			old = append(old, fmt.Sprintf("- `poolctl %s`: %s\n", c.Use, oldMeaning(c)))
+			old = append(old, fmt.Sprintf("- `poolctl %s`: %s\n", c.Use, lower(c.Short)))
 		default:
 			writeCommand(&b, c)
 		}
@@ -42,13 +42,6 @@ func TestReference(t *testing.T) {
 	b.WriteString("\n## Of nodepool's command line\n\nThese are not in the help, and work with nodepool's arguments.\n\n")
 	b.WriteString(strings.Join(old, ""))
 	golden.Equal(t, "../../docs/poolctl.md", b.String())
-}
-
-func oldMeaning(c *cobra.Command) string {
-	if c.Short == "" {
-		return "says what to do instead"
-	}
-	return lower(c.Short)
 }
 
 // lower is a sentence without its capital, for use within another.
