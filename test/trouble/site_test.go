@@ -187,6 +187,8 @@ func (s *site) ask(t *testing.T, client, id, provider string, n int) *protocol.R
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A trouble that ends early leaves nothing to the next.
+	t.Cleanup(func() { _ = r.Delete(context.WithoutCancel(t.Context())) })
 	return r
 }
 

@@ -87,15 +87,15 @@ func (s *site) quotaFull(t *testing.T) {
 	s.release(t, r)
 }
 
-// A cloud that takes one call in two seconds, and a configuration that says
+// A cloud that takes one call in five seconds, and a configuration that says
 // twenty a second.
 func (s *site) storm(t *testing.T) {
 	t.Helper()
-	s.sim(t, south, http.MethodPut, "rate", map[string]any{"rate": 0.5, "burst": 2})
+	s.sim(t, south, http.MethodPut, "rate", map[string]any{"rate": 0.2, "burst": 1})
 	r := s.ask(t, "ci", "storm", south, 1)
 	w := trouble{"rate-limited", south + ": the cloud refuses calls as too many", "PooldRateLimited", map[string]string{"provider": south}}
 	s.shows(t, w)
-	s.shell(t, steps(t, "rate-limited"), "PROVIDER="+south, "RATE=4", "CONFIG="+s.config)
+	s.shell(t, steps(t, "rate-limited"), "PROVIDER="+south, "RATE=6", "CONFIG="+s.config)
 	s.over(t, w)
 	s.served(t, r)
 	s.release(t, r)
