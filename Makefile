@@ -85,6 +85,10 @@ tidy: ## make go.mod say what is imported
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)
 
+.PHONY: fuzz-short
+fuzz-short: ## every fuzz target for 300 inputs
+	scripts/fuzz-short 300
+
 .PHONY: bench
 bench: ## the table of docs/benchmarks.md, or the part of it that BENCH names
 	go test -C test/bench -tags bench -count=1 -timeout 30m -run 'Test$(BENCH)'
@@ -108,7 +112,7 @@ golden: ## rewrite golden files and generated parts of documents
 	scripts/golden
 
 .PHONY: check
-check: lint test test-web test-lab ## everything CI runs
+check: lint test fuzz-short test-web test-lab ## everything CI runs
 
 .PHONY: clean
 clean: ## delete what build made
