@@ -44,7 +44,9 @@ func newRack(t *testing.T, hosts ...*host) *rack {
 	r.world = &world{t: t, etcd: r.etcd.Etcd, web: proc.Loopback(port), needs: []*proc.Process{nil, r.etcd.Process}}
 	r.config = filepath.Join(dir, "nodepool.yaml")
 	r.head = fmt.Sprintf("etcd: {endpoints: [%q], lease-ttl: 3s}\nwebapp: {port: %d, listen_address: 127.0.0.1}\n", r.etcd.Etcd, port) +
-		"labels: [{name: plain}, {name: other}]\nproviders:\n  - name: rack\n    driver: static\n    pools:\n      - name: main\n        nodes:\n"
+		// More than there are slots: each has something standing ready, whichever
+		// label it is for.
+		"labels: [{name: plain, min-ready: 4}, {name: other, min-ready: 4}]\nproviders:\n  - name: rack\n    driver: static\n    pools:\n      - name: main\n        nodes:\n"
 	var lines []string
 	for _, h := range hosts {
 		lines = append(lines, h.config(h.publicKey()))
