@@ -36,7 +36,7 @@ func CheckOnline(ctx context.Context, o Options) error {
 		}
 		reach, err := d.reach(p, groups[p.Name], nil)
 		if err != nil {
-			asked.tell(i, p.Name, []survey.Finding{{Paths: [][]string{{"providers", p.Name, "cloud"}}, Problem: err.Error()}})
+			asked.tell(i, p.Name, []config.Finding{{Paths: [][]string{{"providers", p.Name, "cloud"}}, Problem: err.Error()}})
 			continue
 		}
 		asking.Go(func() {
@@ -63,15 +63,13 @@ type inquiry struct {
 }
 
 // tell takes what was found about the provider at a place, and says so.
-func (i *inquiry) tell(at int, provider string, found []survey.Finding) {
+func (i *inquiry) tell(at int, provider string, found []config.Finding) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.found[at] = found
 	text := "good"
-	for _, f := range found {
-		i.found[at] = append(i.found[at], config.Finding(f))
-		if !f.Note {
-			text = "has defects"
-		}
+	if slices.ContainsFunc(found, func(f config.Finding) bool { return !f.Note }) {
+		text = "has defects"
 	}
 	_, err := fmt.Fprintf(i.out, "provider %s: %s\n", provider, text)
 	i.err = errors.Join(i.err, err)

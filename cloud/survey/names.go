@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"poold/cloud"
+	"poold/config"
 	"poold/pool"
 )
 
@@ -51,7 +52,7 @@ func (s *survey) checkKind(ctx context.Context, kind cloud.NamedKind, all []want
 	}
 	there, err := s.driver.Names(ctx, kind)
 	if err != nil {
-		s.add(Finding{Problem: fmt.Sprintf("the cloud does not tell its %ss: %s", kind, err)}, all[0].paths...)
+		s.add(config.Finding{Problem: fmt.Sprintf("the cloud does not tell its %ss: %s", kind, err)}, all[0].paths...)
 		return
 	}
 	var known []string
@@ -65,9 +66,9 @@ func (s *survey) checkKind(ctx context.Context, kind cloud.NamedKind, all []want
 		switch n := names[w.name]; {
 		case ids[w.name] || n == 1:
 		case n > 1:
-			s.add(Finding{Problem: fmt.Sprintf("the cloud has %d %ss {name}: an id is needed", n, kind), Name: w.name}, w.paths...)
+			s.add(config.Finding{Problem: fmt.Sprintf("the cloud has %d %ss {name}: an id is needed", n, kind), Name: w.name}, w.paths...)
 		default:
-			s.add(Finding{Problem: fmt.Sprintf("the cloud has no %s {name}", kind), Name: w.name, Known: known}, w.paths...)
+			s.add(config.Finding{Problem: fmt.Sprintf("the cloud has no %s {name}", kind), Name: w.name, Known: known}, w.paths...)
 		}
 	}
 }
@@ -81,7 +82,7 @@ func (s *survey) checkVolumes(ctx context.Context) {
 		}
 		// A second login is not needed, so that no error is to be told here.
 		if ok, err := s.driver.Has(ctx, cloud.Volume); !ok && err == nil {
-			s.add(Finding{Note: true, Problem: "the catalog of the cloud has no volume service: its quota of volumes is not known"},
+			s.add(config.Finding{Note: true, Problem: "the catalog of the cloud has no volume service: its quota of volumes is not known"},
 				s.inLabel(p, l, "boot-from-volume"))
 		}
 	})
@@ -99,10 +100,10 @@ func (s *survey) checkCloudImages(ctx context.Context) {
 		switch {
 		case err == nil:
 		case cloud.KindOf(err) == cloud.NotFound:
-			s.add(Finding{Problem: "the cloud has no active image {name}", Name: name},
+			s.add(config.Finding{Problem: "the cloud has no active image {name}", Name: name},
 				s.at("cloud-images", image.Name, key), s.at("cloud-images", image.Name, "name"))
 		default:
-			s.add(Finding{Problem: "the cloud does not tell its images: " + err.Error()}, s.at("cloud-images", image.Name))
+			s.add(config.Finding{Problem: "the cloud does not tell its images: " + err.Error()}, s.at("cloud-images", image.Name))
 			return // nor the next
 		}
 	}

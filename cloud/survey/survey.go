@@ -6,23 +6,9 @@ import (
 	"slices"
 
 	"poold/cloud"
+	"poold/config"
 	"poold/pool"
 )
-
-// Finding is something that the cloud does not have, or does not tell.
-type Finding struct {
-	// Paths lead to what is wrong in the configuration of providers: keys, and
-	// after the key of a list the name of an item. The first that is there is
-	// meant.
-	Paths [][]string
-	// Problem says what is wrong; {name} in it stands for Name.
-	Problem string
-	// Name is the name that is wrong, Known are those that would be right.
-	Name  string
-	Known []string
-	// Note tells what is no mistake.
-	Note bool
-}
 
 // Driver is what is asked.
 type Driver interface {
@@ -37,21 +23,21 @@ type Driver interface {
 type survey struct {
 	driver   Driver
 	provider *pool.Provider
-	found    []Finding
+	found    []config.Finding
 	// quota is what the cloud tells of itself; nil if it does not.
 	quota *pool.Quota
 }
 
 // Check asks the cloud of a provider.
-func Check(ctx context.Context, d Driver, p *pool.Provider) []Finding {
+func Check(ctx context.Context, d Driver, p *pool.Provider) []config.Finding {
 	s := &survey{driver: d, provider: p}
 	ctx = cloud.WithLane(ctx, cloud.LaneSweep)
 	switch ok, err := d.Has(ctx, cloud.Compute); {
 	case err != nil:
-		s.add(Finding{Problem: "the cloud cannot be asked: " + err.Error()}, s.at("cloud"))
+		s.add(config.Finding{Problem: "the cloud cannot be asked: " + err.Error()}, s.at("cloud"))
 		return s.found
 	case !ok:
-		s.add(Finding{Problem: "the catalog of the cloud has no compute service in this region"}, s.at("region-name"))
+		s.add(config.Finding{Problem: "the catalog of the cloud has no compute service in this region"}, s.at("region-name"))
 		return s.found
 	}
 	s.checkFacts(ctx)
@@ -64,7 +50,7 @@ func Check(ctx context.Context, d Driver, p *pool.Provider) []Finding {
 
 // add says of which provider it is: where providers share a part of the file, the
 // place does not tell.
-func (s *survey) add(f Finding, paths ...[]string) {
+func (s *survey) add(f config.Finding, paths ...[]string) {
 	f.Paths, f.Problem = paths, s.provider.Name+": "+f.Problem
 	s.found = append(s.found, f)
 }
@@ -97,7 +83,7 @@ func (s *survey) eachLabel(show func(p *pool.Pool, l *pool.LabelSpec)) {
 func (s *survey) checkFacts(ctx context.Context) {
 	facts, err := s.driver.Facts(ctx)
 	if err != nil {
-		s.add(Finding{Problem: "the cloud does not tell its flavors, zones and limits: " + err.Error()}, s.at("cloud"))
+		s.add(config.Finding{Problem: "the cloud does not tell its flavors, zones and limits: " + err.Error()}, s.at("cloud"))
 		return
 	}
 	s.quota = &pool.Quota{Flavors: facts.Flavors, Zones: facts.Zones, Limits: facts.Limits}
@@ -105,7 +91,7 @@ func (s *survey) checkFacts(ctx context.Context) {
 		p := &s.provider.Pools[i]
 		for _, az := range p.AZs {
 			if !slices.Contains(facts.Zones, az) {
-				s.add(Finding{Problem: "the cloud has no available zone {name}", Name: az, Known: facts.Zones},
+				s.add(config.Finding{Problem: "the cloud has no available zone {name}", Name: az, Known: facts.Zones},
 					s.inPool(p, "availability-zones", az))
 			}
 		}
@@ -129,7 +115,7 @@ func (s *survey) checkFlavor(p *pool.Pool, l *pool.LabelSpec) {
 		case l.MinRAMMiB > 0:
 			problem = fmt.Sprintf("the cloud has no flavor with at least %d MiB of RAM", l.MinRAMMiB)
 		}
-		s.add(Finding{Problem: problem, Name: l.FlavorName, Known: known},
+		s.add(config.Finding{Problem: problem, Name: l.FlavorName, Known: known},
 			s.inLabel(p, l, "flavor-name"), s.inLabel(p, l, "min-ram"))
 		return
 	}
@@ -137,7 +123,7 @@ func (s *survey) checkFlavor(p *pool.Pool, l *pool.LabelSpec) {
 		return
 	}
 	if what := s.quota.Limits.Short(pool.Resources{}, l.Needs(flavor)); what != "" {
-		s.add(Finding{Problem: "no node of flavor " + flavor.Name + " fits into the quota of the cloud: not enough " + what},
+		s.add(config.Finding{Problem: "no node of flavor " + flavor.Name + " fits into the quota of the cloud: not enough " + what},
 			s.inLabel(p, l, "flavor-name"), s.inLabel(p, l, "min-ram"))
 	}
 }
@@ -166,7 +152,7 @@ func (s *survey) checkQuota() {
 				continue
 			}
 			if sum += limit; sum > quota {
-				s.add(Finding{Note: true, Problem: fmt.Sprintf(
+				s.add(config.Finding{Note: true, Problem: fmt.Sprintf(
 					"the pools up to this one may have %d, the quota of the cloud is %d, which is what counts", sum, quota)},
 					s.inPool(p, bound.key))
 			}

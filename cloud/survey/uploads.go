@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"poold/cloud"
+	"poold/config"
 )
 
 // checkUploads checks how images are brought there, if any are.
@@ -24,16 +25,16 @@ func (s *survey) checkUploads(ctx context.Context) {
 	}
 	means, err := s.driver.ImageMeans(ctx)
 	if err != nil {
-		s.add(Finding{Problem: "the cloud does not tell how images come into it: " + err.Error()}, s.at("diskimages"))
+		s.add(config.Finding{Problem: "the cloud does not tell how images come into it: " + err.Error()}, s.at("diskimages"))
 		return
 	}
 	if imports && !slices.Contains(means.Imports, string(method)) {
-		s.add(Finding{Problem: "the cloud does not import images by {name}", Name: string(method), Known: means.Imports},
+		s.add(config.Finding{Problem: "the cloud does not import images by {name}", Name: string(method), Known: means.Imports},
 			s.at("image-upload-method"))
 	}
 	for _, name := range stores {
 		if !slices.Contains(means.Stores, name) {
-			s.add(Finding{Problem: "the cloud has no store for images {name}", Name: name, Known: means.Stores},
+			s.add(config.Finding{Problem: "the cloud has no store for images {name}", Name: name, Known: means.Stores},
 				s.at("image-stores", name))
 		}
 	}
@@ -49,7 +50,7 @@ func (s *survey) checkFormat(ctx context.Context) {
 	there, err := s.driver.Names(ctx, cloud.NamedFormat)
 	if err != nil {
 		if cloud.KindOf(err) != cloud.NotFound {
-			s.add(Finding{Problem: "the cloud does not tell its formats of images: " + err.Error()}, s.at("diskimages"))
+			s.add(config.Finding{Problem: "the cloud does not tell its formats of images: " + err.Error()}, s.at("diskimages"))
 		}
 		return
 	}
@@ -58,7 +59,7 @@ func (s *survey) checkFormat(ctx context.Context) {
 		known = append(known, n.Name)
 	}
 	if !slices.Contains(known, format) {
-		s.add(Finding{Problem: "the cloud takes no images of the format {name}, which is image_format in its clouds.yaml", Name: format, Known: known},
+		s.add(config.Finding{Problem: "the cloud takes no images of the format {name}, which is image_format in its clouds.yaml", Name: format, Known: known},
 			s.at("diskimages"))
 	}
 }
@@ -66,6 +67,6 @@ func (s *survey) checkFormat(ctx context.Context) {
 // checkObjectStore looks for what tasks make images of.
 func (s *survey) checkObjectStore(ctx context.Context) {
 	if ok, err := s.driver.Has(ctx, cloud.Object); !ok && err == nil {
-		s.add(Finding{Problem: "the catalog of the cloud has no object store, of which tasks make images"}, s.at("image-upload-method"))
+		s.add(config.Finding{Problem: "the catalog of the cloud has no object store, of which tasks make images"}, s.at("image-upload-method"))
 	}
 }

@@ -62,7 +62,7 @@ func table() []row {
 		{"cloud/openstack/cloudsyaml", []string{"internal/spell"}, []string{yaml}},
 		{"cloud/sim", []string{"cloud", "internal/sleep", "pool"}, []string{ssh}},
 		{"cloud/static", []string{"cloud", "pool"}, []string{zap}},
-		{"cloud/survey", []string{"cloud", "pool"}, nil},
+		{"cloud/survey", []string{"cloud", "config", "pool"}, nil},
 		{"cloud/sim/openstackapi", []string{"cloud", "cloud/sim", "pool"}, []string{httpPkg}},
 		{"ratelimit", []string{"pool"}, []string{xrate}},
 
