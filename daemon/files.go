@@ -64,9 +64,9 @@ type fileReload struct {
 	// known are the providers that are or were configured, as they were last.
 	known map[string]*pool.Provider
 	// unknown says since when nobody has had providers that are not known here.
-	unknown map[string]time.Time
+	unknown absences
 	// unbuilt says since when nobody has built images that have builds.
-	unbuilt map[string]time.Time
+	unbuilt absences
 
 	mu sync.Mutex // guards problem
 	// problem is why the files are not in force; empty if they are.
@@ -106,7 +106,7 @@ func newFileMetrics(reg prometheus.Registerer) fileMetrics {
 func newFileReload(d *Daemon, asked <-chan os.Signal) *fileReload {
 	r := &fileReload{
 		Daemon: d, started: *d.cfg, asked: asked, metrics: newFileMetrics(d.registry.process),
-		known: map[string]*pool.Provider{}, unknown: map[string]time.Time{}, unbuilt: map[string]time.Time{},
+		known: map[string]*pool.Provider{}, unknown: absences{}, unbuilt: absences{},
 	}
 	r.metrics.loaded.Set(unixSeconds(d.setup().loaded))
 	return r
@@ -262,23 +262,30 @@ func (r *fileReload) leaving(cfg *config.Config, before *setup) []pool.Provider 
 		})
 	}
 	all := leavers(view.Snapshot(), r.name, &cfg.Catalog, r.known)
-	return slices.DeleteFunc(all, func(p pool.Provider) bool { return !r.unknownForLong(all, p.Name, time.Now()) })
+	var gone []string
+	for i := range all {
+		gone = append(gone, all[i].Name)
+	}
+	now := time.Now()
+	r.unknown.see(gone, now)
+	// What this peer itself had is known to have left. The peer of another may just
+	// be being restarted.
+	return slices.DeleteFunc(all, func(p pool.Provider) bool {
+		return r.known[p.Name] == nil && now.Sub(r.unknown[p.Name]) < leaveGrace
+	})
 }
 
-// unknownForLong tells whether nobody has had a provider for long enough, and
-// not just because its peer is being restarted. What this peer itself had is
-// known to have left.
-func (r *fileReload) unknownForLong(all []pool.Provider, name string, now time.Time) bool {
-	maps.DeleteFunc(r.unknown, func(other string, _ time.Time) bool {
-		return !slices.ContainsFunc(all, func(p pool.Provider) bool { return p.Name == other })
-	})
-	if r.known[name] != nil {
-		return true
+// absences say since when things have been missed, by their names.
+type absences map[string]time.Time
+
+// see takes over what is missed now, and forgets what is there again.
+func (a absences) see(missed []string, now time.Time) {
+	maps.DeleteFunc(a, func(name string, _ time.Time) bool { return !slices.Contains(missed, name) })
+	for _, name := range missed {
+		if _, seen := a[name]; !seen {
+			a[name] = now
+		}
 	}
-	if _, seen := r.unknown[name]; !seen {
-		r.unknown[name] = now
-	}
-	return now.Sub(r.unknown[name]) >= leaveGrace
 }
 
 // letLeave lets go of providers and images that have left the configurations of

@@ -74,13 +74,9 @@ func (r *fileReload) keeping(cfg *config.Config, before *setup) []string {
 		return slices.DeleteFunc(slices.Clone(before.kept), func(name string) bool { return slices.Contains(own, name) })
 	}
 	all, now := unbuilt(view.Snapshot(), r.name, own), time.Now()
-	maps.DeleteFunc(r.unbuilt, func(name string, _ time.Time) bool { return !slices.Contains(all, name) })
+	r.unbuilt.see(all, now)
 	return slices.DeleteFunc(all, func(name string) bool {
-		since, seen := r.unbuilt[name]
-		if !seen {
-			since, r.unbuilt[name] = now, now
-		}
-		return !slices.Contains(had, name) && now.Sub(since) < restartGrace
+		return !slices.Contains(had, name) && now.Sub(r.unbuilt[name]) < restartGrace
 	})
 }
 
