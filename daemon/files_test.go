@@ -73,6 +73,17 @@ func (f *following) write(name, text string) {
 	}
 }
 
+// rewrite replaces a file as a whole: nobody reads a part of it.
+func rewrite(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // labels are the names of those in force.
 func (f *following) labels() string {
 	var all []string
@@ -439,16 +450,7 @@ func TestAProviderLeaves(t *testing.T) {
 	o := Options{
 		ConfigFile: file, Log: zap.New(zapcore.NewTee(core, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)).Core())),
 	}
-	rewrite := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rewrite(followedConfig)
+	rewrite(t, file, followedConfig)
 	e.serveCloud()
 	d := newFollower(t, o)
 	db := memkv.New(time.Now())
@@ -486,7 +488,7 @@ func TestAProviderLeaves(t *testing.T) {
 	if err != nil || a.State != pool.AllocationFulfilled {
 		t.Fatalf("got %+v, %v", a, err)
 	}
-	rewrite(withoutSouth())
+	rewrite(t, file, withoutSouth())
 	settles("south is emptied but for what is in use", func(count map[string]int) bool {
 		gone := count["south ready"]+count["south building"]+count["south pending"]+count["south deleting"] == 0
 		return count["north ready"] == 3 && gone && count["south in-use"] == 1

@@ -148,16 +148,7 @@ func TestAnImageLeaves(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	text := strings.ReplaceAll(imagesConfig, "DIR", dir)
 	file := filepath.Join(dir, "nodepool.yaml")
-	rewrite := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rewrite(text)
+	rewrite(t, file, text)
 	o := Options{ConfigFile: file, Log: zap.NewNop()}
 	d := newFollower(t, o)
 	db := memkv.New(time.Now())
@@ -168,7 +159,7 @@ func TestAnImageLeaves(t *testing.T) {
 		return len(builds) == 2 && builds[0].State == pool.BuildReady && builds[1].State == pool.BuildReady
 	})
 	head, _, _ := strings.Cut(text, "  - name: leaves")
-	rewrite(head)
+	rewrite(t, file, head)
 	for !slices.Equal(d.setup().kept, []string{"leaves"}) {
 		if ctx.Err() != nil {
 			t.Fatal("nobody keeps it")
