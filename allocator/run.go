@@ -167,13 +167,13 @@ func (a *Allocator) pass(ctx context.Context, s *pool.Snapshot, c *pool.Catalog)
 		// Stored times are whole milliseconds, this one is not.
 		t.again = min(t.again, plan.Next.Sub(now)+time.Millisecond)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(inParallel)
-	for _, group := range grouped(deeds) {
-		g.Go(func() error { return a.apply(ctx, group, t) })
-	}
-	if err := g.Wait(); err != nil {
-		return passed{}, err
+	// A write of etcd waits for the one that goes to the disk: what nobody
+	// waits for, like the next ready node, comes after the answers.
+	answers := afterAnswers(deeds)
+	for _, part := range [][]deed{deeds[:answers], deeds[answers:]} {
+		if err := a.write(ctx, part, t); err != nil {
+			return passed{}, err
+		}
 	}
 	a.metrics.lastPass.SetToCurrentTime()
 	return passed{t.revision, t.again, decided}, nil
@@ -207,6 +207,26 @@ func (a *Allocator) mint(d *Decision) (pool.Write, error) {
 		}
 	}
 	return w, nil
+}
+
+// afterAnswers is the index of the first deed after all that give nodes.
+func afterAnswers(deeds []deed) int {
+	for i := len(deeds); i > 0; i-- {
+		if deeds[i-1].decision.Operation == OpServe {
+			return i
+		}
+	}
+	return 0
+}
+
+// write writes deeds, many at once.
+func (a *Allocator) write(ctx context.Context, deeds []deed, t *tally) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inParallel)
+	for _, group := range grouped(deeds) {
+		g.Go(func() error { return a.apply(ctx, group, t) })
+	}
+	return g.Wait()
 }
 
 // tally is what came of the writes of one plan.

@@ -190,6 +190,36 @@ func TestRunServesARequest(t *testing.T) {
 	})
 }
 
+// An answer does not wait for the write of what replaces the node.
+func TestRunWritesAnswersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, aProvider("east", nil))
+		w.cat.Labels[1].MinReady = 1
+		w.now = time.Now()
+		launches, early := 0, 0
+		s, _, _ := running(t, w, nil)
+		time.Sleep(time.Second)
+		s.change(func() {
+			w.boot()
+			s.fail = func(wr pool.Write) error {
+				if len(wr.Nodes) == 1 && wr.Nodes[0].Before == nil {
+					launches++
+					if a := w.allocations["ci/a"]; a == nil || a.State != pool.AllocationFulfilled {
+						early++
+					}
+				}
+				return nil
+			}
+			w.request("a", "small")
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if launches != 1 || early != 0 {
+			t.Errorf("%d launches, %d before the answer; want 1 after it", launches, early)
+		}
+	})
+}
+
 // The first event is decided upon at once, and what comes while that is
 // written, or while a pass rests from what it cost, is one decision more.
 func TestRunDecidesOnceForABurst(t *testing.T) {
