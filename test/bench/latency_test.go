@@ -31,30 +31,41 @@ func patience(tb testing.TB, d time.Duration) context.Context {
 // upTo is a random time; up to nothing it is none.
 func upTo(most time.Duration) time.Duration { return rand.N(most + 1) }
 
-// Requests for which ready nodes are there.
+// Requests for which ready nodes are there: of somebody who thinks in between,
+// and of somebody who does not.
 func TestWarm(t *testing.T) {
 	const ready, pause = 150, 50 * time.Millisecond
 	w := newSite(t, setup{regions: []region{plain(2 * time.Second)}, minReady: ready})
 	w.awaitNodes(pool.NodeReady, ready)
 	a := w.newAsker()
-	jobs := make([]*job, 300)
-	ctx := patience(t, 2*time.Minute)
-	for i := range jobs {
-		jobs[i] = a.inFlight(ctx, 1, 1, one)[0]
-		time.Sleep(upTo(pause))
-	}
-	took, floor := latencies(jobs), w.echo(300, 1, pause)
-	add(t, row{
-		measured: "warm request to answer, one at a time, p50 / p99", value: quantiles(took), goal: "3 ms / 20 ms",
-		nodepool: "570 ms / 1.0 s", floor: "echo over etcd " + quantiles(floor), ratio: ratio(took.at(0.5), floor.at(0.5)),
-	})
-	took = w.released(jobs)
+	paused, floor := w.oneByOne(a, "pauses in between", 300, pause, "3 ms / 20 ms", "570 ms / 1.0 s")
+	took := w.released(paused)
 	add(t, row{
 		measured: "release to delete call, p50 / p99", value: quantiles(took), goal: "50 ms / -", nodepool: "5 s loop",
 		floor: "echo over etcd " + quantiles(floor), ratio: ratio(took.at(0.5), floor.at(0.5)),
 	})
 	w.awaitNodes(pool.NodeReady, ready)
+	w.oneByOne(a, "no pauses", ready, 0, "", "")
+	w.awaitNodes(pool.NodeReady, ready)
 	w.burst(a, 100, "1.68 s / 1.76 s", "- / 60 ms")
+}
+
+// oneByOne makes n requests, each after the answer to the last and a pause of up
+// to so long.
+func (w *site) oneByOne(a *asker, how string, n int, pause time.Duration, goal, peer string) (jobs []*job, floor times) {
+	w.t.Helper()
+	ctx := patience(w.t, 2*time.Minute)
+	for range n {
+		jobs = append(jobs, a.inFlight(ctx, 1, 1, one)[0])
+		time.Sleep(upTo(pause))
+	}
+	took := latencies(jobs)
+	floor = w.echo(n, 1, pause)
+	add(w.t, row{
+		measured: "warm request to answer, one at a time, " + how + ", p50 / p99", value: quantiles(took), goal: goal,
+		nodepool: peer, floor: "echo over etcd " + quantiles(floor), ratio: ratio(took.at(0.5), floor.at(0.5)),
+	})
+	return jobs, floor
 }
 
 // The same with as many ready nodes as a large site has.
