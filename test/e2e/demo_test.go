@@ -13,7 +13,8 @@ import (
 // What docs/protocol.md promises holds for a client that knows only that page,
 // and what poold shows meanwhile is true. Every part of the test leaves the
 // demo as it found it.
-func TestDemo(t *testing.T) {
+func TestDemo(t *testing.T) { //nolint:tparallel // its parts share a demo
+	t.Parallel()
 	w, d := startDemo(t)
 	for _, part := range []struct {
 		name string
@@ -30,7 +31,6 @@ func TestDemo(t *testing.T) {
 		{"poolctl", poolctlShows},
 		{"poolctl's exit codes", exitCodes},
 		{"web", pages},
-		{"a build is taken back", rollBack},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			inner := w.in(t)

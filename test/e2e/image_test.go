@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"testing"
 
 	"poold/test/demo"
 )
@@ -62,7 +63,10 @@ func (w *world) serving(what string) build {
 // A build that an operator pauses gives way: nodes are made from another, and
 // the idle ones of it go. In a provider with a canary it served only after one
 // was reached.
-func rollBack(w *world) {
+func TestRollBack(t *testing.T) {
+	t.Parallel()
+	w, d := startDemo(t)
+	w.awaitMinReady()
 	bad := w.serving("a build")
 	for _, u := range bad.Uploads {
 		var states []string
@@ -74,13 +78,13 @@ func rollBack(w *world) {
 			want = "pending uploading trial ready"
 		}
 		if got := strings.Join(states, " "); got != want {
-			w.t.Errorf("the upload to %s was %q, want %q", u.Provider, got, want)
+			t.Errorf("the upload to %s was %q, want %q", u.Provider, got, want)
 		}
 	}
 	w.contains(w.poolctl(exitDone, "image", "logs", demo.Small), bad.ID)
 	w.poolctl(exitDone, "image", "pause", demo.Small+"/"+bad.ID, "--reason", "a test")
 	if next := w.serving("another build"); next.ID == bad.ID {
-		w.t.Fatalf("the newest build is still %s", bad.ID)
+		t.Fatalf("the newest build is still %s", bad.ID)
 	}
 	w.await("no idle node is of the bad build", answerLimit, func() (string, bool) {
 		out := w.poolctl(exitDone, "list", "--state", "ready", "-o", "json")
@@ -89,7 +93,8 @@ func rollBack(w *world) {
 	s := w.story()
 	at := slices.IndexFunc(s.Builds, func(b build) bool { return b.ID == bad.ID })
 	if at < 0 || s.Builds[at].State != "ready" || !strings.HasSuffix(s.Builds[at].Withdrawn, "a test") {
-		w.t.Errorf("the paused build is %+v", s.Builds)
+		t.Errorf("the paused build is %+v", s.Builds)
 	}
 	w.poolctl(exitDone, "image", "unpause", demo.Small+"/"+bad.ID)
+	stop(t, d.Process)
 }

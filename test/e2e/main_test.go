@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,6 +35,10 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	// Most of the time of most tests is waiting.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	args := []string{root + "/cmd/poold", root + "/cmd/poolctl"}
 	if proc.CanRace(context.Background()) {
 		args = append([]string{"-race"}, args...)

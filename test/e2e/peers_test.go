@@ -16,6 +16,7 @@ import (
 // and takes nothing, and it is not missed when it stops; when the other one
 // stops, everything comes back.
 func TestTwoPeers(t *testing.T) {
+	t.Parallel()
 	w, site, first := startSite(t)
 	beside := site.Beside("beside")
 	second := beside.Run(poold())

@@ -16,6 +16,7 @@ import (
 // The client in Python runs a command on nodes and gives them back; and goes on
 // with what it asked for before it was restarted.
 func TestPython(t *testing.T) {
+	t.Parallel()
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("there is no python3")

@@ -12,6 +12,7 @@ import (
 // A peer that is stopped and started again goes on where it was: it throws no
 // server away, makes none anew, and a client in between notices nothing.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	w, site, first := startSite(t)
 	r := w.ask("lasting", protocol.Want{Labels: []string{demo.Small}})
 	nodes := w.fulfilled(r, demo.Small)

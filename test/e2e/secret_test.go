@@ -31,6 +31,7 @@ func secrets() []string { return []string{canary, "YzRuYXJ5", "demo-password", "
 // full run, with everything logged that can be: logs, argv, etcd, pages, metrics,
 // errors, what poolctl says, and what is left when SIGQUIT ends it.
 func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
 	site := demo.NewSite(t, poold(), root)
 	dir := t.TempDir()
 	put := func(name, text string) string {

@@ -15,6 +15,7 @@ import (
 // One peer allocates and another launches: the trace of a request, and that of its
 // node, are whole all the same, and each is told of by both.
 func TestTraceOverTwoPeers(t *testing.T) {
+	t.Parallel()
 	c := collector.Start(t)
 	site := demo.NewSite(t, poold(), root)
 	site.Amend(func(text string) string {
