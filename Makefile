@@ -99,6 +99,10 @@ SOAK ?= 30m
 soak: ## as many nodes as the machine can do for SOAK (30m): nothing grows, nothing is left
 	go test -C test/bench -tags bench -count=1 -timeout 0 -v -run 'TestSoak$$' -soak $(SOAK)
 
+.PHONY: soak-short
+soak-short: ## the same for three minutes
+	$(MAKE) soak SOAK=3m
+
 .PHONY: bench-docs
 bench-docs: ## measure, and write the table into docs/benchmarks.md
 	BENCH_TABLE=$(CURDIR)/docs/benchmarks.md $(MAKE) bench
@@ -112,7 +116,7 @@ golden: ## rewrite golden files and generated parts of documents
 	scripts/golden
 
 .PHONY: check
-check: lint test fuzz-short test-web test-lab ## everything CI runs
+check: lint test fuzz-short test-web soak-short test-lab ## everything CI runs
 
 .PHONY: clean
 clean: ## delete what build made
