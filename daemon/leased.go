@@ -16,19 +16,12 @@ func withOwnership(ctx context.Context, o *store.Ownership) context.Context {
 	return context.WithValue(ctx, ownershipKey{}, o)
 }
 
-// leasedGate refuses the calls of an owner whose time is up. His context ends,
-// too, but only when somebody runs to end it: a process that was stopped, or on a
+// leased refuses the calls of an owner whose time is up. His context ends, too,
+// but only when somebody runs to end it: a process that was stopped, or on a
 // machine that was suspended, may come to its next call first.
-type leasedGate struct{ cloud.Gate }
-
-// Enter waits for the turn, and then looks whether there is time left.
-func (g leasedGate) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outcome), error) {
-	leave, err := g.Gate.Enter(ctx, call)
-	if err != nil {
-		return nil, err
-	}
+func leased(ctx context.Context, call cloud.Call) error {
 	if o, _ := ctx.Value(ownershipKey{}).(*store.Ownership); o != nil && o.Left() <= 0 {
-		return nil, fmt.Errorf("%s %s: the lease is over: %w", call.Service, call.Operation, pool.ErrNotOwner)
+		return fmt.Errorf("%s %s: the lease is over: %w", call.Service, call.Operation, pool.ErrNotOwner)
 	}
-	return leave, nil
+	return nil
 }

@@ -1,30 +1,17 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"go.uber.org/zap"
 
 	"poold/cloud"
+	"poold/cloud/guard"
 	"poold/pool"
 	"poold/store"
 )
-
-// open is a gate that lets every call pass after a while.
-type open struct {
-	wait   time.Duration
-	passed int
-}
-
-func (o *open) Enter(context.Context, cloud.Call) (func(cloud.Outcome), error) {
-	time.Sleep(o.wait)
-	o.passed++
-	return func(cloud.Outcome) {}, nil
-}
 
 // No call is made when the lease is over, though nobody has ended the context: the
 // process was stopped before it could.
@@ -40,13 +27,14 @@ func TestNoCallAfterTheLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		behind := &open{}
-		gate, ctx := leasedGate{behind}, withOwnership(t.Context(), own)
+		limits := guard.NewLimits("g", 0, zap.NewNop())
+		gate := guard.New(guard.Config{Provider: "p", Limits: limits, Leased: leased, Log: zap.NewNop()})
+		ctx := withOwnership(t.Context(), own)
 		call := cloud.Call{Service: cloud.Compute, Operation: "POST /servers"}
 		if _, err := gate.Enter(ctx, call); err != nil {
 			t.Errorf("within the lease: %v", err)
 		}
-		behind.wait = ttl // in the queue, or stopped
+		limits.SetInterval(ttl) // it waits in the queue, or was stopped
 		if leave, err := gate.Enter(ctx, call); !errors.Is(err, pool.ErrNotOwner) || leave != nil {
 			t.Errorf("after the lease: %v", err)
 		}

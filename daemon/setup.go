@@ -144,11 +144,11 @@ func (d *Daemon) reach(p *pool.Provider, group *rateGroup, had *access) (*access
 	}
 	registerer, log := prometheus.NewRegistry(), d.log.Named("openstack").With(zap.String("provider", p.Name))
 	gate := guard.New(guard.Config{
-		Provider: p.Name, Limits: group.launching, ImageLimits: group.uploading, Log: d.log, Registerer: registerer,
+		Provider: p.Name, Limits: group.launching, ImageLimits: group.uploading, Leased: leased, Log: d.log, Registerer: registerer,
 	})
 	driver, err := openstack.Open(openstack.Config{
 		Cloud: p.Cloud, Region: p.Region, Installation: d.installation,
-		Version: d.version, Trace: p.DebugHTTP, Gate: leasedGate{crashingGate(gate)}, Log: log,
+		Version: d.version, Trace: p.DebugHTTP, Gate: crashingGate(gate), Log: log,
 	})
 	if err != nil {
 		return nil, err

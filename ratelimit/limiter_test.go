@@ -116,11 +116,12 @@ func TestPause(t *testing.T) {
 			start := time.Now()
 			told := l.Refused(start, c.asked)
 			l.Pause(time.Millisecond) // a shorter one does not shorten the first
-			if err := l.Wait(t.Context(), 0); err != nil {
+			turn, err := l.Wait(t.Context(), 0)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if d := time.Since(start); d != c.want || told != c.want {
-				t.Errorf("asked for %v, went on after %v and said %v, want %v", c.asked, d, told, c.want)
+			if d := time.Since(start); d != c.want || told != c.want || !turn.Equal(start.Add(d)) {
+				t.Errorf("asked for %v, went on after %v, at %v, and said %v, want %v", c.asked, d, turn, told, c.want)
 			}
 		}
 	})
@@ -166,7 +167,10 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		gone := errors.New("no longer the owner")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
-		go func() { done <- l.Wait(ctx, 0) }()
+		go func() {
+			_, err := l.Wait(ctx, 0)
+			done <- err
+		}()
 		synctest.Wait()
 		cancel(gone)
 		if err := <-done; !errors.Is(err, gone) {
@@ -200,7 +204,7 @@ func TestSetInterval(t *testing.T) {
 		if perSecond, learned := l.Rate(); perSecond != 2 || !learned {
 			t.Errorf("of what was learned there are left %v, learned %v", perSecond, learned)
 		}
-		if err := l.Wait(t.Context(), 0); err != nil || time.Since(began) < time.Minute {
+		if _, err := l.Wait(t.Context(), 0); err != nil || time.Since(began) < time.Minute {
 			t.Errorf("the pause ended after %s, %v", time.Since(began), err)
 		}
 	})

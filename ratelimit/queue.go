@@ -1,11 +1,15 @@
 package ratelimit
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // waiter is one call in the queue.
 type waiter struct {
-	// turn is closed when the call may be made.
+	// turn is closed when the call may be made, which is at.
 	turn chan struct{}
+	at   time.Time
 }
 
 // lane is the calls of one urgency, in the order in which they came.

@@ -27,11 +27,11 @@ func New(interval time.Duration, patience []int) *Limiter {
 	return &Limiter{bucket: newBucket(interval, time.Now()), queue: newQueue(patience)}
 }
 
-// Wait blocks until a call of the lane may be made, or until ctx ends, whose
-// cause it then returns. Lanes count from 0, the most urgent.
-func (l *Limiter) Wait(ctx context.Context, lane int) error {
+// Wait blocks until a call of the lane may be made, and returns since when, or
+// until ctx ends, whose cause it then returns. Lanes count from 0, the most urgent.
+func (l *Limiter) Wait(ctx context.Context, lane int) (time.Time, error) {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return time.Time{}, context.Cause(ctx)
 	}
 	l.mu.Lock()
 	w := l.queue.add(lane)
@@ -39,12 +39,12 @@ func (l *Limiter) Wait(ctx context.Context, lane int) error {
 	l.mu.Unlock()
 	select {
 	case <-w.turn:
-		return nil
+		return w.at, nil
 	case <-ctx.Done():
 		l.mu.Lock()
 		l.queue.remove(lane, w)
 		l.mu.Unlock()
-		return context.Cause(ctx)
+		return time.Time{}, context.Cause(ctx)
 	}
 }
 
@@ -115,11 +115,14 @@ func (l *Limiter) Rate() (perSecond float64, learned bool) {
 // It is called with mu held.
 func (l *Limiter) dispatch() {
 	for l.queue.len() > 0 {
-		if wait := l.bucket.take(time.Now()); wait > 0 {
+		now := time.Now()
+		if wait := l.bucket.take(now); wait > 0 {
 			l.wake(wait)
 			return
 		}
-		close(l.queue.next().turn)
+		w := l.queue.next()
+		w.at = now
+		close(w.turn)
 	}
 }
 

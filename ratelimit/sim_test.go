@@ -77,7 +77,7 @@ func drive(t *testing.T, l *Limiter, s *server, n int, d time.Duration) *outcome
 	for range n {
 		wg.Go(func() {
 			for time.Now().Before(end) {
-				if err := l.Wait(t.Context(), 0); err != nil {
+				if _, err := l.Wait(t.Context(), 0); err != nil {
 					t.Error(err)
 					return
 				}

@@ -31,7 +31,10 @@ type Config struct {
 	// at one call per Interval.
 	Limits, ImageLimits *Limits
 	Interval            time.Duration
-	Log                 *zap.Logger
+	// Leased refuses a call that its owner may no longer make when its turn has
+	// come; nil refuses none.
+	Leased func(ctx context.Context, call cloud.Call) error
+	Log    *zap.Logger
 	// Registerer takes the metrics, once; nil takes none.
 	Registerer prometheus.Registerer
 }
@@ -42,6 +45,7 @@ type Guard struct {
 	metrics *metrics
 	limits  *Limits
 	images  *Limits
+	leased  func(ctx context.Context, call cloud.Call) error
 }
 
 var _ cloud.Gate = (*Guard)(nil)
@@ -51,7 +55,7 @@ func New(cfg Config) *Guard {
 	g := &Guard{
 		log:     cfg.Log.Named("guard").With(zap.String("provider", cfg.Provider)),
 		metrics: newMetrics(cfg.Registerer, cfg.Provider),
-		limits:  cfg.Limits, images: cfg.ImageLimits,
+		limits:  cfg.Limits, images: cfg.ImageLimits, leased: cfg.Leased,
 	}
 	if g.limits == nil {
 		g.limits = NewLimits(cfg.Provider, cfg.Interval, cfg.Log)
@@ -79,19 +83,26 @@ func (g *Guard) Enter(ctx context.Context, call cloud.Call) (func(cloud.Outcome)
 	labels := []string{string(call.Service), strconv.Itoa(lane)}
 	waiting := g.metrics.waiting.WithLabelValues(labels...)
 	waiting.Inc()
-	err := limiter.Wait(ctx, lane)
+	turn, err := limiter.Wait(ctx, lane)
 	waiting.Dec()
+	if err == nil && g.leased != nil {
+		err = g.leased(ctx, call)
+	}
 	if err != nil {
 		return nil, err
 	}
+	what := []zap.Field{
+		zap.String("limits", limits.group), zap.String("service", string(call.Service)), zap.String("operation", call.Operation),
+	}
+	g.log.Debug("call leaves", append(what, zap.Time("turn", turn))...)
 	sent := time.Now()
 	g.metrics.waits.WithLabelValues(labels...).Observe(sent.Sub(asked).Seconds())
 	return func(o cloud.Outcome) {
 		elapsed := time.Since(sent)
 		g.learn(limits, call, o, sent)
 		g.metrics.observe(call, o, elapsed)
-		g.log.Debug("call", zap.String("service", string(call.Service)), zap.String("operation", call.Operation),
-			zap.Int("status", o.Status), zap.String("kind", string(o.Kind)), zap.Duration("elapsed", elapsed))
+		g.log.Debug("call", append(what,
+			zap.Int("status", o.Status), zap.String("kind", string(o.Kind)), zap.Duration("elapsed", elapsed))...)
 	}, nil
 }
 
