@@ -8,7 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptrace"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"poold/cloud"
@@ -51,8 +51,8 @@ func withPlan(ctx context.Context, p plan) context.Context {
 	return context.WithValue(ctx, planKey{}, p)
 }
 
-// transport is the one way out: whatever makes a request, it passes the gate
-// exactly once and reports how it ended exactly once.
+// transport is the one way out: whatever makes a request, it passes the gate and
+// reports how it ended, once for each time that it is made.
 type transport struct {
 	base http.RoundTripper
 	gate cloud.Gate
@@ -76,19 +76,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &cloud.Error{Kind: cloud.NoTurn(err), Err: err}
 	}
 	ctx, cancel := bound(req.Context(), p.timeout)
-	// With a connection in hand, the request may be written at any moment.
-	var sent atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
-	})
-	out := req.Clone(traced)
+	a := &attempts{leave: leave, again: func() (func(cloud.Outcome), error) { return t.gate.Enter(ctx, p.call) }}
+	out := req.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.connected}))
 	out.Header.Set("User-Agent", t.agent)
 	n := t.trace.sent(out, p.call)
 	resp, err := t.base.RoundTrip(out)
+	sent, leave, refused := a.end()
+	if refused != nil {
+		err = refused
+	}
 	if err != nil {
 		t.trace.lost(n, err)
 		lost := &cloud.Error{Kind: cloud.Transient, Err: cause(ctx, err)}
-		if p.changes && sent.Load() {
+		if p.changes && sent {
 			lost.Kind = cloud.Ambiguous
 		}
 		cancel()
@@ -110,6 +110,45 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	kind, after := classify(p, resp.StatusCode, resp.Header, body)
 	leave(cloud.Outcome{Status: resp.StatusCode, Kind: kind, RetryAfter: after})
 	return resp, nil
+}
+
+// attempts are how often a call is made: package net/http makes it again when a
+// connection that was kept turns out to be broken, if the call only reads or nothing
+// of it was written.
+type attempts struct {
+	// again waits for a turn.
+	again func() (func(cloud.Outcome), error)
+
+	mu sync.Mutex // guards what follows
+	// sent says that there was a connection, over which the call may be written at
+	// any moment.
+	sent    bool
+	leave   func(cloud.Outcome)
+	refused error
+}
+
+// connected is called with a connection in hand. If it is not the first one the
+// call has to wait for its turn once more, and is not made without.
+func (a *attempts) connected(c httptrace.GotConnInfo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.sent {
+		a.sent = true
+		return
+	}
+	a.leave(cloud.Outcome{Kind: cloud.Transient})
+	if a.leave, a.refused = a.again(); a.refused != nil {
+		a.leave = func(cloud.Outcome) {}
+		_ = c.Conn.Close() // so that nothing can be written
+	}
+}
+
+// end says whether the call may have been written, how to leave its last turn, and
+// why it got no other one.
+func (a *attempts) end() (sent bool, leave func(cloud.Outcome), refused error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sent, a.leave, a.refused
 }
 
 func bound(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
