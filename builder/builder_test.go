@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha512"
 	"encoding/hex"
@@ -38,6 +39,8 @@ type bench struct {
 	dirs  Dirs
 	image pool.Image
 	now   time.Time
+	// clock is what the time is for builders that run, nil for the machine's.
+	clock func() time.Time
 	shop  *Shop
 }
 
@@ -64,7 +67,7 @@ func newBench(t *testing.T, script string) *bench {
 func (h *bench) builder() *Builder {
 	return New(Config{
 		Image: h.image, Peer: "p1", Dirs: h.dirs, Shop: h.shop, Store: h.store,
-		Random: rand.Reader, Log: zaptest.NewLogger(h.t), Registerer: prometheus.NewPedanticRegistry(),
+		Random: rand.Reader, Log: zaptest.NewLogger(h.t), Registerer: prometheus.NewPedanticRegistry(), Now: h.clock,
 	})
 }
 
@@ -137,6 +140,37 @@ func TestBuildsWhatIsDue(t *testing.T) {
 	}
 	if want := "noble-" + b.ID; slices.Contains(h.ls(), want+".tmp") {
 		t.Errorf("the temporary directory is left: %v", h.ls())
+	}
+}
+
+// Builds have the time that the peers agree on, whatever the machine's clock says.
+func TestBuildsAreStampedWithThePeersTime(t *testing.T) {
+	h := newBench(t, produce)
+	begin := time.Now()
+	h.clock = func() time.Time { return t0.Add(time.Since(begin)) }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	b := h.builder()
+	go func() { ended <- b.Run(ctx) }()
+	for changed := h.store.Changed(); !slices.Equal(h.states(), []string{string(pool.BuildReady)}); changed = h.store.Changed() {
+		select {
+		case <-changed:
+		case <-time.After(time.Minute):
+			t.Fatalf("no build is ready: %v", h.states())
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	is := h.store.Snapshot().Builds[0]
+	for _, e := range is.Timeline {
+		if e.At.Before(t0) || e.At.After(h.clock()) {
+			t.Errorf("it was %s at %v, by a clock that went from %v to %v", e.State, e.At, t0, h.clock())
+		}
+	}
+	if is.Created.Before(t0) || is.Created.After(h.clock()) {
+		t.Errorf("it was made at %v", is.Created)
 	}
 }
 

@@ -35,8 +35,8 @@ type Store interface {
 	Apply(ctx context.Context, w pool.Write) (int64, error)
 }
 
-// Config is what a builder works with. All fields but Registerer and Export are
-// required.
+// Config is what a builder works with. All fields but Registerer, Export and Now
+// are required.
 // No two builders may share a registry.
 type Config struct {
 	Image pool.Image
@@ -51,6 +51,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Export takes images out of the provider that the image is a snapshot of.
 	Export *export.Exporter
+	// Now is the time that the peers agree on; nil is this machine's.
+	Now func() time.Time
 }
 
 // Builder builds one image. It is used by one Run at a time.
@@ -66,6 +68,7 @@ type Builder struct {
 	grace   time.Duration
 	fetch   *fetch.Client
 	export  *export.Exporter
+	clock   func() time.Time
 
 	// The rest belongs to Run.
 
@@ -87,9 +90,16 @@ func New(c Config) *Builder {
 	return &Builder{
 		image: c.Image, peer: c.Peer, dirs: c.Dirs, shop: c.Shop, store: c.Store, random: c.Random,
 		log:     c.Log.Named("builder").With(zap.String("image", c.Image.Name)),
-		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(), export: c.Export,
+		metrics: newMetrics(c.Registerer), grace: killGrace, fetch: fetch.New(), export: c.Export, clock: c.Now,
 		swept: "-",
 	}
+}
+
+func (b *Builder) now() time.Time {
+	if b.clock == nil {
+		return time.Now()
+	}
+	return b.clock()
 }
 
 // Run builds the image whenever it is due, until ctx ends, and returns the cause.
@@ -99,7 +109,7 @@ func (b *Builder) Run(ctx context.Context) error {
 	b.resume()
 	for {
 		changed := b.store.Changed()
-		next, err := b.step(ctx, time.Now())
+		next, err := b.step(ctx, b.now())
 		if err != nil {
 			return err
 		}
@@ -152,7 +162,7 @@ func (b *Builder) forget() {
 
 // wait returns when the next pass is worth while, or with the cause of ctx.
 func (b *Builder) wait(ctx context.Context, changed <-chan struct{}, next time.Time) error {
-	now := time.Now()
+	now := b.now()
 	latest := time.NewTimer(min(passMax, max(passGap, next.Sub(now))))
 	defer latest.Stop()
 	if next.IsZero() {

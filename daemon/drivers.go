@@ -162,7 +162,7 @@ func (d *Daemon) builderDuty(s *setup, i *pool.Image, from *export.Exporter) dut
 	return duty{key: key, print: printOf(made...), run: func(ctx context.Context, records *store.Owned) error {
 		return builder.New(builder.Config{
 			Image: *i, Peer: d.name, Shop: d.shop, Store: records, Random: rand.Reader, Log: d.log, Export: from,
-			Dirs: dirsOf(s.cfg), Registerer: d.registry.duty(key),
+			Dirs: dirsOf(s.cfg), Now: d.clock.now, Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}
 }
