@@ -164,6 +164,8 @@ func (d *decider) trouble(p *provider) verdict {
 			"are its credentials of the right project? If they are gone indeed: poolctl leak agree " + p.conf.Name}
 	case p.conf.Away != "":
 		return verdict{class: ClassAway, text: p.conf.Away}
+	case d.unseated(p) != "":
+		return verdict{class: ClassTrouble, text: d.unseated(p)}
 	case p.quota == nil:
 		return verdict{class: ClassUnknown, text: "its limits are not known yet"}
 	case p.quota.Trouble != "":

@@ -29,6 +29,7 @@ type model struct {
 	pauses      []*pool.Pause
 	health      *pool.Health
 	members     []*pool.Member
+	unreadable  []string
 	// asked is as of which revision the quotas are; requests are older.
 	asked int64
 }
@@ -48,7 +49,7 @@ func (m *model) snapshot() *pool.Snapshot {
 	return &pool.Snapshot{
 		Healths: healths, Members: m.members, Revision: m.revision, Nodes: sorted(m.nodes), Requests: sorted(m.requests),
 		Allocations: sorted(m.allocations), Commands: sorted(m.commands), Quotas: sorted(m.quotas),
-		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen, Pauses: m.pauses,
+		Uploads: m.uploads, Builds: m.builds, Freeze: m.frozen, Pauses: m.pauses, Unreadable: m.unreadable,
 	}
 }
 

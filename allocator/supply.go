@@ -49,6 +49,7 @@ func (d *decider) indexNodes() {
 			d.stock(s.zoneOf(n), n)
 		}
 	}
+	d.bookUnreadable()
 	for _, p := range d.order {
 		for _, s := range p.slices {
 			for _, z := range s.zones {

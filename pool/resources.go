@@ -27,6 +27,11 @@ func (r Resources) Sub(o Resources) Resources {
 	return r.combine(o, func(a, b int64) int64 { return max(0, a-b) })
 }
 
+// Most returns the larger of r and o in each resource.
+func (r Resources) Most(o Resources) Resources {
+	return r.combine(o, func(a, b int64) int64 { return max(a, b) })
+}
+
 // Times returns r, n times.
 func (r Resources) Times(n int64) Resources {
 	return r.combine(r, func(a, _ int64) int64 { return a * n })

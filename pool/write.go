@@ -108,6 +108,18 @@ func (s *Snapshot) NodesOf(provider string) []*Node {
 	return s.Nodes[from : from+size]
 }
 
+// UnreadableNodes is how many nodes of a provider have a record that this version
+// cannot read.
+func (s *Snapshot) UnreadableNodes(provider string) int {
+	n := 0
+	for _, key := range s.Unreadable {
+		if strings.Contains(key, "/nodes/"+url.PathEscape(provider)+"/") {
+			n++
+		}
+	}
+	return n
+}
+
 // Quota returns the quota record of a provider, or nil.
 func (s *Snapshot) Quota(provider string) *Quota {
 	for _, q := range s.Quotas {
