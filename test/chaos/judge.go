@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // prefix is where all records are.
@@ -18,6 +19,8 @@ type event struct {
 	value []byte
 	// created is the create_revision of the key.
 	created int64
+	// at is when it was seen.
+	at time.Time
 }
 
 // ref is a request: its key below requests/ and its create_revision.

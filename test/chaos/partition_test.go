@@ -19,8 +19,6 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"poold/client"
 	"poold/pool"
 	"poold/store/kv/etcdkv"
@@ -45,6 +43,10 @@ const (
 type answered struct {
 	outcome
 	asked, at time.Time
+	// slots are the nodes and the addresses that it has. It was begun to give them
+	// back at back; gone is zero if nobody knows whether that was done.
+	slots      []string
+	back, gone time.Time
 }
 
 // storm is a site that faults strike while clients ask.
@@ -100,7 +102,7 @@ func TestPartitions(t *testing.T) {
 	}
 	s.strike(*lasts)
 	if *plant {
-		s.plantBug()
+		s.plantBugs(db, ci)
 	}
 	// With nothing wrong any more everybody is answered.
 	close(over)
@@ -136,7 +138,18 @@ func (s *storm) ask(ctx context.Context, ci *client.Client, id string, random *r
 		time.Sleep(100 * time.Millisecond)
 		return
 	}
-	o := answered{outcome: outcome{name: id}, asked: asked}
+	s.heed(ctx, r, answered{outcome: outcome{name: id}, asked: asked}, func(*pool.Allocation) {
+		holding := time.NewTimer(hold)
+		defer holding.Stop()
+		select {
+		case <-holding.C:
+		case <-r.Lost():
+		}
+	})
+}
+
+// heed waits for the answer to a request, uses what it has, and gives it back.
+func (s *storm) heed(ctx context.Context, r *client.Request, o answered, use func(a *pool.Allocation)) {
 	a, err := r.Wait(ctx)
 	o.at = time.Now()
 	switch {
@@ -148,10 +161,14 @@ func (s *storm) ask(ctx context.Context, ci *client.Client, id string, random *r
 		o.err = s.reached(a)
 		for _, n := range a.Nodes {
 			o.nodes = append(o.nodes, string(n.ID))
+			o.slots = append(o.slots, "node "+string(n.ID), "address "+n.Provider+" "+n.InterfaceIP)
 		}
+		use(a)
 	}
-	time.Sleep(hold)
-	_ = r.Close(ctx) // or the lease dies
+	o.back = time.Now()
+	if r.Close(ctx) == nil { // or the lease dies
+		o.gone = time.Now()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers = append(s.answers, o)
@@ -214,10 +231,15 @@ func (s *storm) strike(lasts time.Duration) {
 // seen are the problems of what the clients saw.
 func (s *storm) seen() []string {
 	var outcomes []outcome
+	var slots []held
 	for i := range s.answers {
-		outcomes = append(outcomes, s.answers[i].outcome)
+		a := &s.answers[i]
+		outcomes = append(outcomes, a.outcome)
+		for _, slot := range a.slots {
+			slots = append(slots, held{slot: slot, who: a.name, asked: a.asked, answered: a.at, back: a.back, gone: a.gone})
+		}
 	}
-	return lost(outcomes)
+	return append(lost(outcomes), shared(slots)...)
 }
 
 // judge waits until nothing is on its way any more, and judges.
@@ -246,10 +268,14 @@ func (s *storm) judge() {
 	for i := range regions {
 		limits[fmt.Sprintf("p%d", i)] = most
 	}
-	problems := slices.Concat(verdict(history, limits), s.seen(), s.launches.doubled(), revealed(cloudLogin, history, s.logs()))
+	logs := s.logs()
+	tooMany, fullest := s.calls(logs)
+	problems := slices.Concat(verdict(history, limits), s.seen(), s.launches.doubled(), s.touched(), tooMany, astray(history),
+		revealed(cloudLogin, history, logs))
 	for _, p := range problems {
 		s.t.Error(p)
 	}
+	s.t.Logf("the fullest limit let through %s", fullest)
 	s.report(len(problems), len(history))
 }
 
@@ -294,32 +320,6 @@ func (s *storm) report(problems, events int) {
 	s.t.Logf("%d requests answered with %d nodes, %d not asked because etcd was away, %d events judged; %d faults, %d times two at once: %s; "+
 		"violations %d; worst answer after %.1f s, longest pause of service %.1f s",
 		len(s.answers), nodes, s.unasked, events, faults, s.together, kinds, problems, worst.Seconds(), pause.Seconds())
-}
-
-// plantBug gives a node that is in use to somebody else, as a poold without
-// fences and compares could.
-func (s *storm) plantBug() {
-	s.t.Helper()
-	proc.Await(s.t, "a bug is planted", time.Minute, func() (string, bool) {
-		answer, err := s.recorder.etcd.Get(s.t.Context(), prefix+"nodes/", clientv3.WithPrefix())
-		if err != nil {
-			return err.Error(), false
-		}
-		for _, item := range answer.Kvs {
-			// Every record of a node holds its earlier states, too.
-			var n nodeRecord
-			if err := json.Unmarshal(item.Value, &n); err != nil || n.State != "in-use" {
-				continue
-			}
-			changed := strings.Replace(string(item.Value), `"client":"ci"`, `"client":"other"`, 1)
-			key := string(item.Key)
-			done, err := s.recorder.etcd.Txn(s.t.Context()).
-				If(clientv3.Compare(clientv3.ModRevision(key), "=", item.ModRevision)).
-				Then(clientv3.OpPut(key, changed)).Commit()
-			return fmt.Sprint(err), err == nil && done.Succeeded
-		}
-		return "no node is in use", false
-	})
 }
 
 // joined does all, and joins the errors.

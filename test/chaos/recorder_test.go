@@ -55,8 +55,9 @@ func (r *recorder) take(answer clientv3.WatchResponse) {
 	if err := answer.Err(); err != nil && r.err == nil {
 		r.err = err
 	}
+	at := time.Now()
 	for _, e := range answer.Events {
-		v := event{revision: e.Kv.ModRevision, key: string(e.Kv.Key), created: e.Kv.CreateRevision}
+		v := event{revision: e.Kv.ModRevision, key: string(e.Kv.Key), created: e.Kv.CreateRevision, at: at}
 		if e.Type == clientv3.EventTypePut {
 			v.value = append([]byte{}, e.Kv.Value...)
 		}

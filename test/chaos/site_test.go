@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,9 @@ const (
 	// cloudLogin is the password of the simulated clouds.
 	cloudLogin = "word-that-nobody-may-read"
 	label      = "small"
+	// perSecond is how many calls a second each group of providers may make: few
+	// enough that they wait for their turn most of the time.
+	perSecond = 10
 )
 
 // spread is a site over a network: three etcd, three poold, and simulated
@@ -51,18 +55,22 @@ type spread struct {
 	peerHosts []host
 	doors     []doors
 	// offsets are by how much the clocks of the peers are wrong.
-	offsets  []time.Duration
-	lives    int
+	offsets []time.Duration
+	lives   int
+	// wrong is by how much the clock of each life of a peer was, by its log.
+	wrong    map[string]time.Duration
 	dir      string
 	clouds   []*sim.Cloud
 	launches *launches
+	gate     *gate
+	alien    []stranger
 }
 
 func newSpread(t *testing.T) *spread {
 	t.Helper()
 	s := &spread{
 		network: newNetwork(t), dir: t.TempDir(), peers: make([]*proc.Process, members),
-		offsets: []time.Duration{0, wrongClock, -wrongClock},
+		offsets: []time.Duration{0, wrongClock, -wrongClock}, wrong: map[string]time.Duration{},
 	}
 	if err := proc.BuildWithClock(t.Context(), bin, "-tags", "chaos", root+"/cmd/poold"); err != nil {
 		t.Fatal(err)
@@ -105,7 +113,9 @@ func (s *spread) serveClouds() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.launches = &launches{next: openstackapi.New(time.Now, s.clouds...), names: map[string]int{}}
+	s.alien = s.strangers()
+	s.gate = &gate{next: openstackapi.New(time.Now, s.clouds...), came: map[string][]time.Time{}}
+	s.launches = &launches{next: s.gate, names: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	var done sync.WaitGroup
 	done.Go(func() { _ = openstackapi.Serve(ctx, l, s.launches) }) // it ends with the test
@@ -184,7 +194,8 @@ func (s *spread) configure(i int) {
 		fmt.Fprintf(&b, `  - name: p%d
     cloud: chaos
     region-name: R%d
-    rate: 0.02
+    rate-group: g%d
+    rate: %v
     boot-timeout: 60
     cloud-images: [{name: ubuntu}]
     pools:
@@ -194,7 +205,7 @@ func (s *spread) configure(i int) {
         auto-floating-ip: false
         host-key-checking: false
         labels: [{name: %s, cloud-image: ubuntu, flavor-name: small}]
-`, p, p, most, label)
+`, p, p, p, 1.0/perSecond, most, label)
 	}
 	clouds := fmt.Sprintf(`clouds: {chaos: {auth: {auth_url: "http://%s:5000/v3", username: ci, password: %s, project_name: ci,
   user_domain_name: Default, project_domain_name: Default}}}`, s.doors[i].cloud.ip, cloudLogin)
@@ -215,16 +226,22 @@ func (s *spread) config(i int) string { return filepath.Join(s.dir, fmt.Sprintf(
 func (s *spread) startPeer(i int) {
 	s.t.Helper()
 	s.lives++
-	cmd := s.peerHosts[i].command(poold(), "-c", s.config(i))
+	cmd := s.peerHosts[i].command(poold(), "-c", s.config(i), "--log-level", "debug")
 	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+s.cloudsFile(i), proc.ClockVariable+"="+s.offsets[i].String())
-	s.peers[i] = proc.Start(s.t, s.dir, fmt.Sprintf("poold-%d-%d", i, s.lives), cmd)
+	name := fmt.Sprintf("poold-%d-%d", i, s.lives)
+	s.wrong[name+".log"] = s.offsets[i]
+	s.peers[i] = proc.Start(s.t, s.dir, name, cmd)
 }
 
-// servers are all servers in all clouds, as the clouds know them.
+// servers are all servers in all clouds, as the clouds know them, but the
+// strangers.
 func (s *spread) servers() []demo.Server {
 	var all []demo.Server
 	for _, c := range s.clouds {
 		for _, v := range c.Truth(time.Now()) {
+			if slices.ContainsFunc(s.alien, func(a stranger) bool { return a.id == v.ID }) {
+				continue
+			}
 			d := demo.Server{ID: v.ID, Name: v.Name, Status: v.Status, Task: v.Task}
 			for _, a := range v.Addresses {
 				d.Addresses = append(d.Addresses, demo.Address{IP: a.IP})
