@@ -20,7 +20,8 @@ type curve struct {
 	// Class is how it is drawn, Name what it is, Last its value now.
 	Class, Name string
 	Last        int
-	Path, Area  string
+	// Area is what is below it, if that is drawn.
+	Path, Area string
 }
 
 // mark is a word at a place of a chart.
@@ -67,7 +68,9 @@ func drawHistory(all []sample) chart {
 			}
 		}
 		drawn := curve{Class: l.class, Name: l.name, Last: l.of(last), Path: path.String()}
-		drawn.Area = fmt.Sprintf("%sV%dH%dZ", drawn.Path, chartHigh, x(begin))
+		if l.class == "ready" {
+			drawn.Area = fmt.Sprintf("%sV%dH%dZ", drawn.Path, chartHigh, x(begin))
+		}
 		c.Lines = append(c.Lines, drawn)
 	}
 	for i := range steps + 1 {

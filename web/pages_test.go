@@ -105,19 +105,6 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// The page with what comes with it keeps under 150 kB.
-func TestPageWeight(t *testing.T) {
-	s := crowded(t, 10_000)
-	sum := 0
-	for _, path := range []string{"/", "/static/style.css", "/static/live.js", "/static/icon.svg"} {
-		sum += get(t, s, path).Body.Len()
-	}
-	if sum > 150_000 {
-		t.Errorf("%d bytes", sum)
-	}
-	t.Logf("%d bytes", sum)
-}
-
 // Nobody learns from a page how to reach a node that nobody was given.
 func TestPagesShowAddressesOfNodesInUseOnly(t *testing.T) {
 	s := crowded(t, 8)
@@ -212,16 +199,5 @@ func TestNobodyDoesItForAWhile(t *testing.T) {
 	}
 	if since, found := has(patience); !found || !since.Equal(begin) {
 		t.Errorf("told of: %v, since %v", found, since)
-	}
-}
-
-// The overview of 10,000 nodes when everything changed.
-func BenchmarkOverview(b *testing.B) {
-	s := crowded(b, 10_000)
-	for b.Loop() {
-		s.site.current = nil
-		if rec := get(b, s, "/"); rec.Code != http.StatusOK {
-			b.Fatal(rec.Code)
-		}
 	}
 }

@@ -33,20 +33,31 @@ func emptyPage(title string) func(*Server, *model.Site, *http.Request) (string, 
 	return func(*Server, *model.Site, *http.Request) (string, any, bool) { return title, nil, true }
 }
 
-// mostQueued is how many requests the overview lists.
-const mostQueued = 15
+const (
+	// mostQueued is how many requests the overview lists, and mostFailures how many
+	// kinds of failure.
+	mostQueued, mostFailures = 15, 15
+	// mostColumns is how many providers the matrix of images may have there. With
+	// more it is counted in how many an image is how fresh.
+	mostColumns = 8
+)
 
 type overview struct {
-	Queue   []model.Waiting
-	More    int
-	History chart
-	Boots   bars
+	Queue    []model.Waiting
+	More     int
+	Failures []model.Failure
+	// MoreFailures is how many kinds are not among them.
+	MoreFailures int
+	Matrix       bool
+	History      chart
+	Boots        bars
 }
 
 func overviewPage(s *Server, site *model.Site, _ *http.Request) (string, any, bool) {
-	n := min(len(site.Queue), mostQueued)
+	n, kinds := min(len(site.Queue), mostQueued), min(len(site.Failures), mostFailures)
 	return "Overview", overview{
 		Queue: site.Queue[:n], More: len(site.Queue) - n,
+		Failures: site.Failures[:kinds], MoreFailures: len(site.Failures) - kinds, Matrix: len(site.Images.Providers) <= mostColumns,
 		History: drawHistory(s.history.all(site)), Boots: drawBoots(site.Boots),
 	}, true
 }

@@ -48,6 +48,46 @@ func (c *Cell) Percent() int {
 	return int(min(100, 100*c.Coming.SentBytes/c.Coming.Bytes))
 }
 
+// Sums is in how many of the providers that are to have an image it is how fresh.
+type Sums struct {
+	// Newest have the newest build that is ready, Behind an older one, Missing
+	// none.
+	Newest, Behind, Missing int
+	// To have one on its way, in Failed the last one did not get there, and in Bad
+	// launches from it fail.
+	To, Failed, Bad int
+}
+
+// Sums counts the cells.
+func (i *Image) Sums() Sums {
+	var s Sums
+	for j := range i.Cells {
+		c := &i.Cells[j]
+		if !c.Wanted {
+			continue
+		}
+		switch {
+		case c.Serving == nil:
+			s.Missing++
+		case c.Behind:
+			s.Behind++
+		default:
+			s.Newest++
+		}
+		if c.Serving != nil && c.Serving.Failing != "" {
+			s.Bad++
+		}
+		switch {
+		case c.Coming == nil:
+		case c.Coming.State == pool.UploadFailed:
+			s.Failed++
+		default:
+			s.To++
+		}
+	}
+	return s
+}
+
 func matrix(in *Input) Matrix {
 	var m Matrix
 	for i := range in.Catalog.Providers {
@@ -56,14 +96,18 @@ func matrix(in *Input) Matrix {
 		}
 	}
 	slices.Sort(m.Providers)
+	uploads := map[pool.Use][]*pool.Upload{}
+	for _, u := range in.Records.Uploads {
+		uploads[pool.Use{Provider: u.Provider, Image: u.Image}] = append(uploads[pool.Use{Provider: u.Provider, Image: u.Image}], u)
+	}
 	for i := range in.Catalog.Images {
-		m.Rows = append(m.Rows, image(in, &in.Catalog.Images[i], m.Providers))
+		m.Rows = append(m.Rows, image(in, &in.Catalog.Images[i], m.Providers, uploads))
 	}
 	slices.SortFunc(m.Rows, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
 	return m
 }
 
-func image(in *Input, conf *pool.Image, providers []string) Image {
+func image(in *Input, conf *pool.Image, providers []string, uploads map[pool.Use][]*pool.Upload) Image {
 	row := Image{Name: conf.Name}
 	if conf.Paused {
 		row.Paused = "paused by the configuration"
@@ -84,18 +128,19 @@ func image(in *Input, conf *pool.Image, providers []string) Image {
 		cell := Cell{Provider: name}
 		p := in.Catalog.Provider(name)
 		cell.Wanted = slices.ContainsFunc(p.Images, func(use pool.ProviderImage) bool { return use.Name == conf.Name })
-		cell.fill(in.Records.Uploads, builds)
+		cell.fill(uploads[pool.Use{Provider: name, Image: conf.Name}], builds)
 		cell.Behind = cell.Serving != nil && row.Serving != nil && cell.Serving.Build != row.Serving.ID
 		row.Cells = append(row.Cells, cell)
 	}
 	return row
 }
 
-// fill finds the uploads of the builds, which are newest first.
+// fill finds the uploads of the builds, which are newest first; all of them are of
+// the image in the provider.
 func (c *Cell) fill(uploads []*pool.Upload, builds []*pool.Build) {
 	for _, b := range builds {
 		for _, u := range uploads {
-			if u.Provider == c.Provider && u.Image == b.Image && u.Build == b.ID && c.Serving == nil {
+			if u.Build == b.ID && c.Serving == nil {
 				c.take(u, b)
 			}
 		}

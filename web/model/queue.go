@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func Wants(labels []string) []Want {
 	return wants
 }
 
-// Why is the reasons in short: each class once, with where.
+// Why is the reasons in short: each class once, with where, as far as those are few.
 func (w *Waiting) Why() string {
 	var order []string
 	where := map[string][]string{}
@@ -52,9 +53,18 @@ func (w *Waiting) Why() string {
 		where[r.Class] = append(where[r.Class], r.Provider)
 	}
 	for i, class := range order {
-		order[i] = class + " in " + strings.Join(where[class], ", ")
+		order[i] = class + " in " + some(where[class])
 	}
 	return strings.Join(order, "; ")
+}
+
+// some names the first few of many.
+func some(names []string) string {
+	const few = 3
+	if more := len(names) - few; more > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // queue lists who waits, in the order in which they are served.
