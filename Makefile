@@ -103,6 +103,10 @@ soak: ## as many nodes as the machine can do for SOAK (30m): nothing grows, noth
 soak-short: ## the same for three minutes
 	$(MAKE) soak SOAK=3m
 
+.PHONY: bench-web
+bench-web: ## the first page of 10,000 nodes in chromium, and what live updates leave in it
+	go test -tags browser -count=1 -timeout 30m -run '^$$' -bench . -benchtime 100x ./test/browser
+
 .PHONY: bench-docs
 bench-docs: ## measure, and write the table into docs/benchmarks.md
 	BENCH_TABLE=$(CURDIR)/docs/benchmarks.md $(MAKE) bench

@@ -19,7 +19,7 @@ import (
 
 // browser is one tab.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context //nolint:containedctx // chromedp keeps the tab in it
 	// mu guards said.
 	mu sync.Mutex
@@ -28,15 +28,15 @@ type browser struct {
 }
 
 // open starts a browser for the test.
-func open(t *testing.T) *browser {
-	t.Helper()
+func open(tb testing.TB) *browser {
+	tb.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(limit))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewExecAllocator(tb.Context(), options...)
+	tb.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
+	tb.Cleanup(cancel)
+	b := &browser{t: tb, ctx: ctx}
 	chromedp.ListenTarget(ctx, b.hear)
 	b.do(log.Enable(), runtime.Enable(), accessibility.Enable())
 	return b
@@ -114,14 +114,14 @@ func (b *browser) as(l look) {
 }
 
 // shots is where screenshots go.
-func shots(t *testing.T) string {
-	t.Helper()
+func shots(tb testing.TB) string {
+	tb.Helper()
 	dir := os.Getenv("POOLD_SHOTS")
 	if dir == "" {
-		return t.ArtifactDir()
+		return tb.ArtifactDir()
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }
