@@ -35,7 +35,9 @@ type chart struct {
 	Lines []curve
 	// Rows are marks of the height, Columns of time.
 	Rows, Columns []mark
-	Summary       string
+	// Left is how much room the marks of the height need, Wide all of the width.
+	Left, Wide int
+	Summary    string
 }
 
 // drawHistory draws samples, the newest at the right; there is at least one.
@@ -76,6 +78,9 @@ func drawHistory(all []sample) chart {
 	for i := range steps + 1 {
 		c.Rows = append(c.Rows, mark{chartHigh - chartHigh*i/steps, fmt.Sprint(top * i / steps)})
 	}
+	const digit, gap, right = 12, 12, 16 // as large as on a phone
+	c.Left = digit*len(fmt.Sprint(top)) + gap
+	c.Wide = c.Left + chartWide + right
 	c.Columns = []mark{{0, span(width) + " ago"}, {chartWide, "now"}}
 	return c
 }
@@ -85,6 +90,8 @@ type bar struct {
 	X, Y, Wide, High int
 	Count            int
 	Text             string
+	// Minor says that the text is left out where there is little room.
+	Minor bool
 }
 
 // bars is how something is distributed.
@@ -114,7 +121,7 @@ func drawBoots(b model.Boots) bars {
 		if n > 0 {
 			high = max(2, high)
 		}
-		d.Bars = append(d.Bars, bar{X: i * step, Y: chartHigh - high, Wide: step - 4, High: high, Count: n, Text: text})
+		d.Bars = append(d.Bars, bar{X: i * step, Y: chartHigh - high, Wide: step - 4, High: high, Count: n, Text: text, Minor: i%2 == 1})
 	}
 	return d
 }

@@ -178,10 +178,12 @@ func (b *browser) spoken() []spoken {
 
 // accessible checks what a screen reader is told of the page: its landmarks, one
 // heading of the first level, and a name for all that can be operated or that
-// has columns.
+// has columns; tables are tables however they are drawn.
 func (b *browser) accessible(page string) {
 	b.t.Helper()
 	count := map[string]int{}
+	tables := func() int { return value[int](b, "document.querySelectorAll('table').length") }
+	before := tables()
 	for _, n := range b.spoken() {
 		if n.Ignored {
 			continue
@@ -197,6 +199,9 @@ func (b *browser) accessible(page string) {
 				b.t.Errorf("%s: a %s has no name", page, role)
 			}
 		}
+	}
+	if is := count["table"]; is != before && before == tables() { // else the page has changed meanwhile
+		b.t.Errorf("%s has %d tables, of which %d are told of", page, before, is)
 	}
 	for _, role := range []string{"banner", "main", "navigation", "contentinfo", "status", "h1"} {
 		if count[role] != 1 {
