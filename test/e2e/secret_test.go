@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +32,7 @@ func secrets() []string { return []string{canary, "YzRuYXJ5", "demo-password", "
 
 // Secrets that are given in any of the places for them are in no output of a
 // full run, with everything logged that can be: logs, argv, etcd, pages, metrics,
-// errors, what poolctl says, and what is left when SIGQUIT ends it.
+// events, errors, what poolctl says, and what is left when SIGQUIT ends it.
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
 	site := demo.NewSite(t, poold(), root)
@@ -46,6 +49,8 @@ func TestSecretsStayInside(t *testing.T) {
 		return strings.ReplaceAll(text, "            flavor-name: small\n",
 			"            flavor-name: small\n            userdata: "+canary+"userdata\n")
 	})
+	tokens, log := put("tokens", "ann "+canary+"token-of-ann-0123456789\n"), filepath.Join(dir, "audit.log")
+	site.Amend(func(text string) string { return text + "  tokens: " + tokens + "\n  audit-log: " + log + "\n" })
 	secure := put("secure.yaml", "diskimages: [{name: ubuntu-noble, env-vars: {TOKEN: "+canary+"build}}]\n")
 	traces := collector.Start(t)
 	peer := site.RunWith(poold(), []string{"-s", secure, "--log-level", "debug"}, "SOMETHING="+canary+"environment",
@@ -58,7 +63,12 @@ func TestSecretsStayInside(t *testing.T) {
 	w.awaitMinReady()
 	w.reach(w.fulfilled(w.ask("secret", protocol.Want{Labels: []string{demo.Small}}), demo.Small)...)
 
-	outputs := map[string]string{"etcd": everything(t, site.Etcd.Etcd)}
+	outputs, session := w.actAsAnn(canary+"token-of-ann-0123456789", canary+"a-token-of-nobody")
+	outputs["etcd"] = everything(t, site.Etcd.Etcd)
+	kept, err := os.ReadFile(log)
+	if outputs["audit log"] = string(kept); err != nil || !strings.Contains(outputs["audit log"], "a reason") {
+		t.Errorf("the log of what humans did has %s, %v", kept, err)
+	}
 	argv, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", peer.Pid()))
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +76,7 @@ func TestSecretsStayInside(t *testing.T) {
 	outputs["argv"] = string(argv)
 	for _, page := range []string{
 		"/", "/readyz", "/metrics", "/api/v1/nodes", "/api/v1/requests", "/api/v1/images", "/api/v1/uploads", "/api/v1/providers",
-		"/api/v1/labels", "/api/v1/peers", "/node-list", "/dib-image-list", "/image-list", "/request-list",
+		"/api/v1/labels", "/api/v1/peers", "/api/v1/events", "/events", "/peers", "/sign-in", "/node-list", "/dib-image-list", "/image-list", "/request-list",
 	} {
 		_, body, err := demo.Ask(t.Context(), "GET", site.Web+page)
 		if err != nil {
@@ -86,14 +96,14 @@ func TestSecretsStayInside(t *testing.T) {
 	if outputs["traces"] = traces.Text(); !strings.Contains(outputs["traces"], demo.Small) {
 		t.Error("no trace was told of")
 	}
-	for _, want := range []string{"goroutine ", "HTTP request", "/v3/auth/tokens"} {
+	for _, want := range []string{"goroutine ", "HTTP request", "/v3/auth/tokens", "signed in", "sign-in refused", "a reason"} {
 		if !strings.Contains(peer.Output(), want) {
 			t.Errorf("%q is not in the log: what was looked through is not all", want)
 		}
 	}
 	maps.Copy(outputs, wrong(t, put, site))
 	for name, text := range outputs {
-		for _, secret := range secrets() {
+		for _, secret := range append(secrets(), session) {
 			if at := strings.Index(text, secret); at >= 0 {
 				t.Errorf("%s: %s in %q", name, secret, text[max(0, at-200):min(len(text), at+60)])
 			}
@@ -102,6 +112,39 @@ func TestSecretsStayInside(t *testing.T) {
 	for _, p := range []*proc.Process{site.Clouds.Process, site.Etcd.Process} {
 		p.Stop()
 	}
+}
+
+// actAsAnn has ann act with her token, in a program and in a browser, and somebody
+// with a token that is wrong, and returns what they are shown, and her session.
+func (w *world) actAsAnn(token, wrong string) (shown map[string]string, session string) {
+	w.t.Helper()
+	o := &operator{t: w.t, web: w.web, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	node := o.node("ready", w.needs...)
+	hold := fmt.Sprintf(`{"verb":"node-hold","target":%q,"reason":"a reason"}`, node)
+	shown = map[string]string{
+		"a wrong token":   o.want(http.StatusUnauthorized, http.MethodPost, "/api/v1/actions", hold, "Content-Type", jsonKind, "Authorization", "Bearer "+wrong),
+		"an action":       o.want(http.StatusOK, http.MethodPost, "/api/v1/actions", hold, "Content-Type", jsonKind, "Authorization", "Bearer "+token),
+		"a wrong sign-in": o.want(http.StatusUnauthorized, http.MethodPost, "/sign-in", url.Values{"token": {wrong}}.Encode(), "Content-Type", formKind),
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.http.Jar = jar
+	shown["a sign-in"] = o.want(http.StatusSeeOther, http.MethodPost, "/sign-in", url.Values{"token": {token}}.Encode(), "Content-Type", formKind)
+	shown["her page"] = o.want(http.StatusOK, http.MethodGet, "/nodes/"+node, "")
+	if !strings.Contains(shown["her page"], `action="/act"`) {
+		w.t.Error("ann is not signed in")
+	}
+	here, err := url.Parse(w.web)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cookies := jar.Cookies(here)
+	if len(cookies) != 1 {
+		w.t.Fatalf("a session has the cookies %v", cookies)
+	}
+	return shown, cookies[0].Value
 }
 
 // wrong is what is said of files with secrets that cannot be used.
