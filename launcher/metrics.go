@@ -12,6 +12,7 @@ type metrics struct {
 	deleteSeconds *prometheus.HistogramVec
 	polls         *prometheus.CounterVec
 	lastList      *prometheus.GaugeVec
+	unanswered    *prometheus.GaugeVec
 	leaks         *prometheus.CounterVec
 	frozen        *prometheus.GaugeVec
 	vanished      *prometheus.GaugeVec
@@ -41,6 +42,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		lastList: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "poold_launcher_last_list_timestamp_seconds",
 			Help: "When the newest list of instances that was answered began.",
+		}, []string{"provider"}),
+		unanswered: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "poold_launcher_unanswered_since_timestamp_seconds",
+			Help: "Since when the cloud answers no list of instances that it is asked for; 0 if it answered the last one.",
 		}, []string{"provider"}),
 		leaks: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "poold_launcher_leaks_total",

@@ -121,11 +121,11 @@ func (v *view) share() time.Time {
 	return ls.last.Add(max(pause, min(listShare*ls.took, listShareMax)))
 }
 
-// slowPoll is when to list though nothing is awaited; the first list is due
-// at once and full.
+// slowPoll is when to list though nothing is awaited: the first list is due at
+// once and full, and one at once after a sweep that failed.
 func (v *view) slowPoll() (time.Time, bool) {
-	if v.lists.full.IsZero() {
-		return time.Time{}, true
+	if v.lists.full.IsZero() || v.lists.doubted {
+		return time.Time{}, v.lists.full.IsZero()
 	}
 	every := idleEvery
 	for _, t := range v.nodes {
@@ -154,6 +154,7 @@ func (l *Launcher) list(ctx context.Context, mark cloud.ListMark, lane cloud.Lan
 // startPoll lists what changed since the mark in a goroutine.
 func (r *run) startPoll(ctx context.Context, mark cloud.ListMark, now time.Time) {
 	r.view.lists.busy = true
+	r.awaitList(now)
 	r.spawn(ctx, func(ctx context.Context) effect {
 		listing, err := r.list(ctx, mark, cloud.LanePoll)
 		return func(r *run, end time.Time) {
@@ -165,6 +166,15 @@ func (r *run) startPoll(ctx context.Context, mark cloud.ListMark, now time.Time)
 			r.merge(listing, now)
 		}
 	})
+}
+
+// awaitList notes that a list begins, so that everybody knows since when the cloud
+// answers none, if it does not.
+func (r *run) awaitList(now time.Time) {
+	if ls := &r.view.lists; ls.unanswered.IsZero() {
+		ls.unanswered = now
+		r.metrics.unanswered.WithLabelValues(r.provider.Name).Set(float64(now.Unix()))
+	}
 }
 
 // listFailed puts the next list off.
@@ -200,7 +210,8 @@ func (r *run) merge(listing cloud.Listing, began time.Time) {
 		outcome = "distrusted"
 	}
 	ls := &v.lists
-	ls.failures, ls.retry = 0, time.Time{}
+	ls.failures, ls.retry, ls.unanswered, ls.doubted = 0, time.Time{}, time.Time{}, false
+	r.metrics.unanswered.WithLabelValues(r.provider.Name).Set(0)
 	if began.After(ls.last) || ls.last.IsZero() {
 		ls.last, ls.mark = began, listing.Next
 	}

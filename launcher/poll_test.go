@@ -1,6 +1,9 @@
 package launcher
 
 import (
+	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +31,75 @@ func TestManyBootsAreLookedForMoreOften(t *testing.T) {
 	}
 	if lists[1] > 9 || lists[100] < 3*lists[1] || lists[100] > 5*lists[1] {
 		t.Errorf("%d lists in ten seconds while a node boots, %d while a hundred do", lists[1], lists[100])
+	}
+}
+
+// unanswered is since when the metrics say that the cloud answers no list; zero if
+// it does.
+func (w *world) unanswered() time.Time {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "poold_launcher_unanswered_since_timestamp_seconds" {
+			if s := f.GetMetric()[0].GetGauge().GetValue(); s > 0 {
+				return time.Unix(int64(s), 0)
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// A cloud that answers is never said not to, however seldom it is asked while
+// nothing is there. One that does not is soon noticed, whether it refuses calls or
+// leaves them lie, and also by a launcher that came later.
+func TestCloudThatDoesNotAnswer(t *testing.T) {
+	for what, trouble := range map[string]func() error{
+		"refuses": func() error { return errors.New("refused") },
+		"hangs":   func() error { time.Sleep(time.Minute); return errors.New("too late") },
+	} {
+		bubble(t, func(w *world) {
+			var dead atomic.Bool
+			w.cloud.step = func(what string) error {
+				if dead.Load() && strings.HasPrefix(what, "before") {
+					return trouble()
+				}
+				return nil
+			}
+			w.start()
+			for range 60 {
+				pass(time.Minute)
+				if at := w.unanswered(); !at.IsZero() {
+					t.Fatalf("%s: a cloud that is well is said not to answer since %v", what, at)
+				}
+			}
+			pass(firstSweep + time.Second) // the next sweep is far
+			dead.Store(true)
+			died := time.Now()
+			pass(sweepEvery + 2*time.Minute)
+			since := w.unanswered()
+			if since.Before(died.Truncate(time.Second)) {
+				t.Errorf("%s: a cloud that died at %v is said not to answer since %v", what, died, since)
+			}
+			pass(time.Hour)
+			if at := w.unanswered(); !at.Equal(since) {
+				t.Errorf("%s: then it is said since %v, and no longer since %v", what, at, since)
+			}
+			w.end()
+			w.start()
+			pass(time.Second)
+			if at := w.unanswered(); at.IsZero() {
+				t.Errorf("%s: the next launcher says that it answers", what)
+			}
+			dead.Store(false)
+			pass(3 * time.Minute)
+			if at := w.unanswered(); !at.IsZero() {
+				t.Errorf("%s: it answers again, and is said not to since %v", what, at)
+			}
+			w.end()
+		})
 	}
 }
 

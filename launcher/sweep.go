@@ -57,7 +57,7 @@ func (r *run) startSweep(ctx context.Context, now time.Time) {
 		found, err := r.find(ctx)
 		if err != nil {
 			return func(r *run, _ time.Time) {
-				r.sweep.busy = false
+				r.sweep.busy, r.view.lists.doubted = false, true
 				r.grumble("sweep", cloud.KindOf(err), "looking for leaks failed", err)
 			}
 		}

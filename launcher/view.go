@@ -100,6 +100,10 @@ type lists struct {
 	// retry is when to list again after failures in a row.
 	retry    time.Time
 	failures int
+	// unanswered is when the first list began since the last one was answered.
+	unanswered time.Time
+	// doubted says that a sweep failed: perhaps the cloud answers nobody.
+	doubted bool
 }
 
 // onceSince tells whether a believed full list began after t.

@@ -45,6 +45,8 @@ func (g *gathering) take(name string, m *dto.Metric) {
 	switch name {
 	case "poold_launcher_last_list_timestamp_seconds":
 		g.cloud(labels).LastList = moment(m.GetGauge().GetValue())
+	case "poold_launcher_unanswered_since_timestamp_seconds":
+		g.cloud(labels).Unanswered = moment(m.GetGauge().GetValue())
 	case "poold_cloud_paused_until_timestamp_seconds":
 		g.cloud(labels).PausedUntil = moment(m.GetGauge().GetValue())
 	case "poold_cloud_rate_calls_per_second":

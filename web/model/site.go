@@ -35,6 +35,9 @@ type Cloud struct {
 	// LastList is when the newest list of instances that was answered began;
 	// zero if this peer does not list.
 	LastList time.Time
+	// Unanswered is since when no list was answered that was asked for; zero if
+	// the last one was.
+	Unanswered time.Time
 	// PausedUntil is when the cloud may be called again after it refused a call
 	// as one too many.
 	PausedUntil time.Time

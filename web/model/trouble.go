@@ -16,7 +16,7 @@ const (
 	SlowEtcd = 500 * time.Millisecond
 	// EtcdSilence is how long it may say nothing: it is asked every five seconds.
 	EtcdSilence = 20 * time.Second
-	// ListSilence is how long no list of a cloud's instances may be answered.
+	// ListSilence is how long lists of a cloud's instances may go without an answer.
 	ListSilence = 3 * time.Minute
 	// PauseMemory is how long after the end of a pause the cloud is said to refuse
 	// calls: between two pauses there is always a call that is taken.
@@ -127,27 +127,23 @@ func freezeTroubles(in *Input) []Trouble {
 func providerTroubles(in *Input) []Trouble {
 	var all []Trouble
 	for i := range in.Catalog.Providers {
-		p := &in.Catalog.Providers[i]
+		name := in.Catalog.Providers[i].Name
 		add := func(class string, severity Severity, since time.Time, text string) {
 			all = append(all, Trouble{
-				Class: class, Severity: severity, Of: p.Name, Provider: p.Name, Text: p.Name + ": " + text, Since: since, Path: ProviderPath(p.Name),
+				Class: class, Severity: severity, Of: name, Provider: name, Text: name + ": " + text, Since: since, Path: ProviderPath(name),
 			})
 		}
-		if q := in.Records.Quota(p.Name); q != nil && q.Trouble != "" {
+		q := in.Records.Quota(name)
+		refused := q != nil && q.Trouble != ""
+		if refused {
 			add("provider-trouble", Bad, q.At, q.Trouble)
 		}
-		if h := in.Records.Health(p.Name); h != nil {
-			if h.Held(in.Now) {
-				add("provider-held", Bad, h.Vanished[0].Since,
-					fmt.Sprintf("%d nodes seem to have vanished at once; nothing is launched or deleted there", len(h.Vanished)))
-			}
-			if h.Frozen != "" {
-				add("sweep-frozen", Warn, deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
-			}
+		if h := in.Records.Health(name); h != nil {
+			swept(h, in.Now, add)
 		}
-		seen := in.Facts.Clouds[p.Name]
-		if !seen.LastList.IsZero() && in.Now.Sub(seen.LastList) > ListSilence {
-			add("provider-silent", Bad, seen.LastList, "the cloud does not answer lists of instances")
+		seen := in.Facts.Clouds[name]
+		if !seen.Unanswered.IsZero() && in.Now.Sub(seen.Unanswered) > ListSilence && !refused {
+			add("provider-silent", Bad, seen.Unanswered, "the cloud does not answer lists of instances")
 		}
 		if in.Now.Sub(seen.PausedUntil) < PauseMemory {
 			add("rate-limited", Warn, time.Time{}, "the cloud refuses calls as too many; the last pause is until "+
@@ -155,6 +151,17 @@ func providerTroubles(in *Input) []Trouble {
 		}
 	}
 	return all
+}
+
+// swept tells of what sweeps found.
+func swept(h *pool.Health, now time.Time, add func(class string, severity Severity, since time.Time, text string)) {
+	if h.Held(now) {
+		add("provider-held", Bad, h.Vanished[0].Since,
+			fmt.Sprintf("%d nodes seem to have vanished at once; nothing is launched or deleted there", len(h.Vanished)))
+	}
+	if h.Frozen != "" {
+		add("sweep-frozen", Warn, deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
+	}
 }
 
 // breakerTroubles tells of launches that fail, for each provider once: of its

@@ -35,8 +35,17 @@ func well() *Input {
 }
 
 func TestNothingIsWrong(t *testing.T) {
-	if got := New(*well()).Troubles; len(got) != 0 {
-		t.Errorf("got %+v", got)
+	for what, stage := range map[string]func(in *Input){
+		"all is well":                      func(*Input) {},
+		"a cloud that nobody had to ask":   func(in *Input) { in.Facts.Clouds["east"] = Cloud{LastList: before(time.Hour)} },
+		"a list that is on its way":        func(in *Input) { in.Facts.Clouds["east"] = Cloud{Unanswered: before(time.Minute)} },
+		"calls that were refused long ago": func(in *Input) { in.Facts.Clouds["east"] = Cloud{PausedUntil: before(time.Hour)} },
+	} {
+		in := well()
+		stage(in)
+		if got := New(*in).Troubles; len(got) != 0 {
+			t.Errorf("%s: got %+v", what, got)
+		}
 	}
 }
 
@@ -52,10 +61,11 @@ func TestTroubles(t *testing.T) {
 		text, path string
 	}{
 		{"dead region", func(in *Input) {
-			in.Facts.Clouds["east"] = Cloud{LastList: before(5 * time.Minute)}
+			in.Facts.Clouds["east"] = Cloud{LastList: before(6 * time.Minute), Unanswered: before(5 * time.Minute)}
 		}, "provider-silent", "east", before(5 * time.Minute), "does not answer", "/providers/east"},
 		{"credentials refused", func(in *Input) {
 			in.Records.Quotas[0].Trouble = "credentials refused"
+			in.Facts.Clouds["east"] = Cloud{Unanswered: before(time.Hour)}
 		}, "provider-trouble", "east", before(time.Hour), "credentials refused", "/providers/east"},
 		{"bad image", func(in *Input) {
 			in.Records.Uploads = []*pool.Upload{{
