@@ -103,13 +103,13 @@ type Site struct {
 	Failures []Failure
 	Images   Matrix
 	Boots    Boots
-	Breakers []pool.Breaker
 	Facts    Facts
 }
 
 // New makes a site.
 func New(in Input) *Site {
-	s := &Site{Records: in.Records, Catalog: in.Catalog, At: in.Now, Breakers: in.Breakers, Facts: in.Facts}
+	in.Breakers = inService(&in)
+	s := &Site{Records: in.Records, Catalog: in.Catalog, At: in.Now, Facts: in.Facts}
 	s.Labels = labels(&in)
 	s.Providers = providers(&in)
 	s.Queue = queue(&in)

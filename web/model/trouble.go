@@ -164,12 +164,17 @@ func swept(h *pool.Health, now time.Time, add func(class string, severity Severi
 	}
 }
 
-// breakerTroubles tells of launches that fail, for each provider once: of its
-// image if it is one image that fails, else of the cloud. Of an image that is out of
-// service nothing is launched any more, so that nobody would ever find that it works.
+// breakerTroubles tells of launches that fail, for each provider once. Those from
+// an image that is bad there are not the cloud's fault, and told of as the image's.
 func breakerTroubles(in *Input) []Trouble {
+	bad := map[cloudImage]bool{}
+	for use, some := range in.Records.Serving() {
+		if some[0].Failing != "" {
+			bad[cloudImage{use.Provider, some[0].ExternalID}] = true
+		}
+	}
 	var all []Trouble
-	breakers := slices.DeleteFunc(slices.Clone(in.Breakers), outOfService(in))
+	breakers := slices.DeleteFunc(slices.Clone(in.Breakers), func(b pool.Breaker) bool { return bad[cloudImage{b.Provider, b.ImageID}] })
 	for from := 0; from < len(breakers); {
 		to := from
 		for to < len(breakers) && breakers[to].Provider == breakers[from].Provider {
@@ -181,10 +186,12 @@ func breakerTroubles(in *Input) []Trouble {
 	return all
 }
 
-// outOfService tells whether a breaker is of an upload that nobody would launch
-// from now.
-func outOfService(in *Input) func(b pool.Breaker) bool {
-	type cloudImage struct{ provider, id string }
+// cloudImage is an image by its id in a cloud.
+type cloudImage struct{ provider, id string }
+
+// inService leaves out the breakers of uploads that are out of service: nothing is
+// launched from those any more, so that nobody would ever find that it works.
+func inService(in *Input) []pool.Breaker {
 	over := map[cloudImage]bool{}
 	for _, u := range in.Records.Uploads {
 		over[cloudImage{u.Provider, u.ExternalID}] = u.ExternalID != "" && u.State != pool.UploadTrial
@@ -197,7 +204,7 @@ func outOfService(in *Input) func(b pool.Breaker) bool {
 			}
 		}
 	}
-	return func(b pool.Breaker) bool { return over[cloudImage{b.Provider, b.ImageID}] }
+	return slices.DeleteFunc(slices.Clone(in.Breakers), func(b pool.Breaker) bool { return over[cloudImage{b.Provider, b.ImageID}] })
 }
 
 func blame(of []pool.Breaker) Trouble {

@@ -36,16 +36,44 @@ func well() *Input {
 
 func TestNothingIsWrong(t *testing.T) {
 	for what, stage := range map[string]func(in *Input){
-		"all is well":                      func(*Input) {},
-		"a cloud that nobody had to ask":   func(in *Input) { in.Facts.Clouds["east"] = Cloud{LastList: before(time.Hour)} },
-		"a list that is on its way":        func(in *Input) { in.Facts.Clouds["east"] = Cloud{Unanswered: before(time.Minute)} },
-		"calls that were refused long ago": func(in *Input) { in.Facts.Clouds["east"] = Cloud{PausedUntil: before(time.Hour)} },
+		"all is well":                       func(*Input) {},
+		"a cloud that nobody had to ask":    func(in *Input) { in.Facts.Clouds["east"] = Cloud{LastList: before(time.Hour)} },
+		"a list that is on its way":         func(in *Input) { in.Facts.Clouds["east"] = Cloud{Unanswered: before(time.Minute)} },
+		"calls that were refused long ago":  func(in *Input) { in.Facts.Clouds["east"] = Cloud{PausedUntil: before(time.Hour)} },
+		"a breaker of what is out of reach": func(in *Input) { in.replaced() },
 	} {
 		in := well()
 		stage(in)
-		if got := New(*in).Troubles; len(got) != 0 {
-			t.Errorf("%s: got %+v", what, got)
+		if s := New(*in); len(s.Troubles) != 0 || len(s.Provider("east").Breakers) != 0 {
+			t.Errorf("%s: got %+v, and breakers %+v", what, s.Troubles, s.Provider("east").Breakers)
 		}
+	}
+}
+
+// replaced has a build that failed been replaced by one that works.
+func (in *Input) replaced() {
+	in.Records.Builds = append(in.Records.Builds, &pool.Build{Image: "noble", ID: "2", State: pool.BuildReady, Created: before(0)})
+	in.Records.Uploads = []*pool.Upload{
+		{Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Failing: "3 launches failed", ExternalID: "x"},
+		{Image: "noble", Build: "2", Provider: "east", State: pool.UploadReady, ExternalID: "y"},
+	}
+	in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindTimeout, ImageID: "x"}}
+}
+
+// A provider whose older build fails as well as the newest is told of for that: it
+// is no longer one image that is bad.
+func TestFallbackFailsToo(t *testing.T) {
+	in := well()
+	in.replaced()
+	in.Records.Uploads[1].Failing = "they fail, too"
+	in.Breakers = append(in.Breakers, pool.Breaker{Provider: "east", Kind: pool.KindTimeout, ImageID: "y"})
+	var got []string
+	for _, t := range New(*in).Troubles {
+		got = append(got, t.Class)
+	}
+	slices.Sort(got)
+	if want := []string{"image-bad", "launches-fail"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -71,6 +99,7 @@ func TestTroubles(t *testing.T) {
 			in.Records.Uploads = []*pool.Upload{{
 				Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Since: before(time.Minute), Failing: "3 launches failed", ExternalID: "x",
 			}}
+			in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindInvalid, ImageID: "x", Since: before(time.Minute)}}
 		}, "image-bad", "noble in east", before(time.Minute), "3 launches failed", "/images/noble"},
 		{"launches fail", func(in *Input) {
 			in.Breakers = []pool.Breaker{
@@ -212,17 +241,12 @@ func TestBadImageIsOver(t *testing.T) {
 			Image: "noble", Build: "1", Provider: "east", State: pool.UploadReady, Failing: "3 launches failed", ExternalID: "x",
 		}}
 		in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindTimeout, ImageID: "x"}}
-		if got := imageTroubles(in); len(got) != 1 || got[0].Class != "image-bad" {
+		if got := New(*in).Troubles; len(got) != 1 || got[0].Class != "image-bad" {
 			t.Fatalf("%s: at first %v", what, got)
 		}
-		if got := breakerTroubles(in); len(got) != 1 || got[0].Class != "launches-fail" {
-			t.Fatalf("%s: at first %v", what, got)
-		}
-		if over(in.Records); len(imageTroubles(in)) != 0 {
-			t.Errorf("%s: it is still bad", what)
-		}
-		if got := breakerTroubles(in); len(got) != 0 {
-			t.Errorf("%s: launches from it fail: %v", what, got)
+		over(in.Records)
+		if got := New(*in).Troubles; len(got) != 0 {
+			t.Errorf("%s: it is still bad: %v", what, got)
 		}
 	}
 }
