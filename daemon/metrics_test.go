@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,7 +157,17 @@ func TestMetricsAreClean(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
+	// As many values as the configuration has names, or the code has words.
+	bounded := []string{
+		"class", "duty", "image", "kind", "label", "lane", "operation", "outcome", "phase", "provider", "resource", "service",
+		"severity", "state", "status", "verb",
+	}
 	for _, f := range families {
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			if !slices.Contains(bounded, l.GetName()) {
+				t.Errorf("%s: are there bounds to %s?", f.GetName(), l.GetName())
+			}
+		}
 		if !strings.HasPrefix(f.GetName(), "poold_") || !strings.HasSuffix(f.GetHelp(), ".") {
 			t.Errorf("%s: a metric of ours is called poold_*, and its help is a sentence: %q", f.GetName(), f.GetHelp())
 		}

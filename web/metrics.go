@@ -42,7 +42,7 @@ func (s *Server) Collector() prometheus.Collector {
 		{"poold_image_failed_builds", "How many builds of an image have failed since one became ready, as far as they are on record.", []string{"image"}},
 		{"poold_upload_running_seconds", "For how long the upload of an image has been on its way that has not ended; 0 if none is.", []string{"image", "provider"}},
 		{"poold_upload_sent_ratio", "How much of an upload that is under way was sent, from 0 to 1.", []string{"image", "provider"}},
-		{"poold_troubles", "What the overview says is wrong, by its class.", []string{"class", "severity", "provider", "image"}},
+		{"poold_troubles", "What the overview says is wrong, by its class; 0 without a provider and an image where nothing is.", []string{"class", "severity", "provider", "image"}},
 		{"poold_etcd_contact_timestamp_seconds", "When etcd last answered this peer.", nil},
 	} {
 		c.of[m.name] = prometheus.NewDesc(m.name, m.help, m.labels, nil)
@@ -75,7 +75,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	freshness(site, send)
 	type key struct{ class, severity, provider, image string }
-	troubles := map[key]float64{}
+	troubles := map[key]float64{} // of each class at least that there is none
+	for _, c := range model.Classes() {
+		troubles[key{class: c.Name, severity: string(c.Severity)}] = 0
+	}
 	for i := range site.Troubles {
 		t := &site.Troubles[i]
 		troubles[key{t.Class, string(t.Severity), t.Provider, t.Image}]++

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"poold/test/demo"
 	"poold/test/proc"
@@ -68,12 +70,42 @@ func (p *Prometheus) Ask(tb testing.TB, path string, data any) error {
 	return nil
 }
 
-// Results counts what a query returns.
-func (p *Prometheus) Results(tb testing.TB, query string) (int, error) {
+// Had counts the series of which a query has returned a number at some time since:
+// what nothing was observed of is none.
+func (p *Prometheus) Had(tb testing.TB, query string, since time.Time) (int, error) {
 	tb.Helper()
-	var data struct{ Result []any }
-	err := p.Ask(tb, "query?query="+url.QueryEscape(query), &data)
-	return len(data.Result), err
+	now := time.Now()
+	const most = 10_000 // points that Prometheus returns of a series
+	step := max(time.Second, now.Sub(since)/most)
+	var data struct {
+		Result []struct{ Values [][2]any } // times, and values as text
+	}
+	err := p.Ask(tb, fmt.Sprintf("query_range?query=%s&start=%d&end=%d&step=%f",
+		url.QueryEscape(query), since.Unix(), now.Unix(), step.Seconds()), &data)
+	n := 0
+	for _, series := range data.Result {
+		if slices.ContainsFunc(series.Values, func(v [2]any) bool { return v[1] != "NaN" }) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// RuleState is what Prometheus makes of a rule.
+type RuleState struct{ Name, Health, State string }
+
+// Rules tells of the rules, by their names.
+func (p *Prometheus) Rules(tb testing.TB) (map[string]RuleState, error) {
+	tb.Helper()
+	var data struct{ Groups []struct{ Rules []RuleState } }
+	err := p.Ask(tb, "rules", &data)
+	states := map[string]RuleState{}
+	for _, g := range data.Groups {
+		for _, r := range g.Rules {
+			states[r.Name] = r
+		}
+	}
+	return states, err
 }
 
 // Alert is an alert that is pending or firing.

@@ -1,7 +1,6 @@
 package prometheus
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"regexp"
@@ -9,8 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
-
+	"poold/test/monitor"
 	"poold/web/model"
 )
 
@@ -31,50 +29,15 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// rule is an alert.
-type rule struct {
-	Alert       string
-	Expr        string
-	Annotations struct{ Summary, Runbook string }
-}
-
-func rules(t *testing.T) []rule {
-	t.Helper()
-	var file struct{ Groups []struct{ Rules []rule } }
-	if err := yaml.Unmarshal([]byte(read(t, rulesFile)), &file); err != nil {
-		t.Fatal(err)
-	}
-	var all []rule
-	for _, g := range file.Groups {
-		all = append(all, g.Rules...)
-	}
-	return all
-}
-
-// queries are those of the dashboard.
-func queries(t *testing.T) []string {
-	t.Helper()
-	var file struct {
-		Panels []struct{ Targets []struct{ Expr string } }
-	}
-	if err := json.Unmarshal([]byte(read(t, dashboardFile)), &file); err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	for _, p := range file.Panels {
-		for _, q := range p.Targets {
-			all = append(all, q.Expr)
-		}
-	}
-	return all
-}
-
 // Each class of trouble has an alert, and each alert an entry in the runbook, a
 // test that fires it, and one in which it is silent.
 func TestEveryTroubleHasAnAlert(t *testing.T) {
 	runbook, tests := read(t, runbookFile), read(t, rulesTests)
-	classes := model.Classes()
-	for _, r := range rules(t) {
+	var classes []string
+	for _, c := range model.Classes() {
+		classes = append(classes, c.Name)
+	}
+	for _, r := range monitor.Rules(t, rulesFile) {
 		entry, ok := strings.CutPrefix(r.Annotations.Runbook, "docs/runbook.md#")
 		if !ok || !strings.Contains(runbook, "\n## "+entry+"\n") {
 			t.Errorf("%s has no entry %q in the runbook", r.Alert, r.Annotations.Runbook)
@@ -89,8 +52,8 @@ func TestEveryTroubleHasAnAlert(t *testing.T) {
 	if len(classes) > 0 {
 		t.Errorf("classes of trouble without an alert: %v", classes)
 	}
-	if entries := strings.Count(runbook, "\n## "); entries != len(rules(t)) {
-		t.Errorf("%d entries in the runbook, %d alerts", entries, len(rules(t)))
+	if entries := strings.Count(runbook, "\n## "); entries != len(monitor.Rules(t, rulesFile)) {
+		t.Errorf("%d entries in the runbook, %d alerts", entries, len(monitor.Rules(t, rulesFile)))
 	}
 }
 
@@ -98,8 +61,8 @@ func TestEveryTroubleHasAnAlert(t *testing.T) {
 func TestQueriesUseMetricsThatExist(t *testing.T) {
 	known := read(t, metricsFile)
 	name := regexp.MustCompile(`poold_[a-z_]+`)
-	asked := queries(t)
-	for _, r := range rules(t) {
+	asked := monitor.Queries(t, dashboardFile)
+	for _, r := range monitor.Rules(t, rulesFile) {
 		asked = append(asked, r.Expr)
 	}
 	if len(asked) < 30 {

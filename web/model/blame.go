@@ -51,7 +51,7 @@ func buildTrouble(image string, builds []*pool.Build) (Trouble, bool) {
 		return Trouble{}, false
 	}
 	return Trouble{
-		Class: "build-fails", Severity: Warn, Of: image, Image: image, Since: since, Path: ImagePath(image),
+		Class: "build-fails", Of: image, Image: image, Since: since, Path: ImagePath(image),
 		Text: fmt.Sprintf("image %s cannot be built on %s: %s", image, newest.Builder, newest.Error),
 	}, true
 }
@@ -74,10 +74,10 @@ func uploadTroubles(u *pool.Upload, newest bool) []Trouble {
 	}
 	switch {
 	case newest && u.Failing != "":
-		t.Class, t.Severity = "image-bad", Bad
+		t.Class = "image-bad"
 		t.Text = fmt.Sprintf("image %s is bad in %s: %s", u.Image, u.Provider, u.Failing)
 	case u.State == pool.UploadFailed:
-		t.Class, t.Severity = "upload-fails", Warn
+		t.Class = "upload-fails"
 		t.Text = fmt.Sprintf("image %s does not get to %s: %s", u.Image, u.Provider, u.Error)
 	default:
 		return nil
@@ -95,7 +95,7 @@ func duties(in *Input) []Trouble {
 		if slices.Contains(owned, key) {
 			return nil
 		}
-		return []Trouble{{Class: NobodyDoes, Severity: Bad, Of: key, Text: text, Path: path}}
+		return []Trouble{{Class: NobodyDoes, Of: key, Text: text, Path: path}}
 	}
 	all := nobody("allocator", "no peer allocates: requests are not answered", "/peers")
 	for i := range in.Catalog.Providers {

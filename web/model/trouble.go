@@ -73,6 +73,10 @@ func troubles(in *Input, waiting []Waiting) []Trouble {
 		etcdTroubles(in), freezeTroubles(in), providerTroubles(in), breakerTroubles(in), deleteTroubles(in),
 		imageTroubles(in), quotaTroubles(in, waiting), waitTroubles(in, waiting), useTroubles(in), duties(in),
 	)
+	severity := severities()
+	for i := range all {
+		all[i].Severity = severity[all[i].Class]
+	}
 	slices.SortStableFunc(all, func(a, b Trouble) int {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), compareSince(a.Since, b.Since))
 	})
@@ -95,12 +99,12 @@ func etcdTroubles(in *Input) []Trouble {
 	switch {
 	case !contact.IsZero() && in.Now.Sub(contact) > EtcdSilence:
 		return []Trouble{{
-			Class: "etcd-away", Severity: Bad, Of: "etcd", Since: contact, Path: "/peers",
+			Class: "etcd-away", Of: "etcd", Since: contact, Path: "/peers",
 			Text: "etcd does not answer: nothing is decided, launched or handed out",
 		}}
 	case in.Facts.EtcdLatency > SlowEtcd:
 		return []Trouble{{
-			Class: "etcd-slow", Severity: Bad, Of: "etcd", Path: "/peers",
+			Class: "etcd-slow", Of: "etcd", Path: "/peers",
 			Text: fmt.Sprintf("etcd is slow: it takes %v to answer", in.Facts.EtcdLatency.Round(10*time.Millisecond)),
 		}}
 	}
@@ -111,12 +115,12 @@ func freezeTroubles(in *Input) []Trouble {
 	var all []Trouble
 	if f := in.Records.Freeze; f != nil {
 		all = append(all, Trouble{
-			Class: "frozen", Severity: Bad, Of: f.By, Text: f.Text(), Since: f.At, Path: "/events",
+			Class: "frozen", Of: f.By, Text: f.Text(), Since: f.At, Path: "/events",
 		})
 	}
 	if n := len(in.Records.Unreadable); n > 0 {
 		all = append(all, Trouble{
-			Class: "unreadable", Severity: Bad, Of: "etcd", Path: "/peers",
+			Class: "unreadable", Of: "etcd", Path: "/peers",
 			Text: fmt.Sprintf("%d records cannot be read, first %s", n, in.Records.Unreadable[0]),
 		})
 	}
@@ -128,25 +132,25 @@ func providerTroubles(in *Input) []Trouble {
 	var all []Trouble
 	for i := range in.Catalog.Providers {
 		name := in.Catalog.Providers[i].Name
-		add := func(class string, severity Severity, since time.Time, text string) {
+		add := func(class string, since time.Time, text string) {
 			all = append(all, Trouble{
-				Class: class, Severity: severity, Of: name, Provider: name, Text: name + ": " + text, Since: since, Path: ProviderPath(name),
+				Class: class, Of: name, Provider: name, Text: name + ": " + text, Since: since, Path: ProviderPath(name),
 			})
 		}
 		q := in.Records.Quota(name)
 		refused := q != nil && q.Trouble != ""
 		if refused {
-			add("provider-trouble", Bad, q.At, q.Trouble)
+			add("provider-trouble", q.At, q.Trouble)
 		}
 		if h := in.Records.Health(name); h != nil {
 			swept(h, in.Now, add)
 		}
 		seen := in.Facts.Clouds[name]
 		if !seen.Unanswered.IsZero() && in.Now.Sub(seen.Unanswered) > ListSilence && !refused {
-			add("provider-silent", Bad, seen.Unanswered, "the cloud does not answer lists of instances")
+			add("provider-silent", seen.Unanswered, "the cloud does not answer lists of instances")
 		}
 		if in.Now.Sub(seen.PausedUntil) < PauseMemory {
-			add("rate-limited", Warn, time.Time{}, "the cloud refuses calls as too many; the last pause is until "+
+			add("rate-limited", time.Time{}, "the cloud refuses calls as too many; the last pause is until "+
 				seen.PausedUntil.UTC().Format("15:04:05"))
 		}
 	}
@@ -154,13 +158,13 @@ func providerTroubles(in *Input) []Trouble {
 }
 
 // swept tells of what sweeps found.
-func swept(h *pool.Health, now time.Time, add func(class string, severity Severity, since time.Time, text string)) {
+func swept(h *pool.Health, now time.Time, add func(class string, since time.Time, text string)) {
 	if h.Held(now) {
-		add("provider-held", Bad, h.Vanished[0].Since,
+		add("provider-held", h.Vanished[0].Since,
 			fmt.Sprintf("%d nodes seem to have vanished at once; nothing is launched or deleted there", len(h.Vanished)))
 	}
 	if h.Frozen != "" {
-		add("sweep-frozen", Warn, deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
+		add("sweep-frozen", deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
 	}
 }
 
@@ -210,14 +214,14 @@ func inService(in *Input) []pool.Breaker {
 func blame(of []pool.Breaker) Trouble {
 	first := slices.MinFunc(of, func(a, b pool.Breaker) int { return a.Since.Compare(b.Since) })
 	t := Trouble{
-		Class: "launches-fail", Severity: Bad, Of: first.Provider, Provider: first.Provider, Since: first.Since,
+		Class: "launches-fail", Of: first.Provider, Provider: first.Provider, Since: first.Since,
 		Path: ProviderPath(first.Provider), Text: first.Provider + ": " + first.Text,
 	}
 	if len(of) > 1 {
 		t.Text += fmt.Sprintf("; %d kinds of launch are stopped", len(of))
 	}
 	if first.Kind == pool.KindCapacity {
-		t.Class, t.Severity, t.Text = "cloud-full", Warn, first.Provider+" is full: "+first.Text
+		t.Class, t.Text = "cloud-full", first.Provider+" is full: "+first.Text
 	}
 	return t
 }
@@ -231,7 +235,7 @@ func deleteTroubles(in *Input) []Trouble {
 		return ""
 	}, func(provider string, count int, since time.Time) Trouble {
 		return Trouble{
-			Class: "deletes-stuck", Severity: Warn, Of: provider, Provider: provider, Since: since,
+			Class: "deletes-stuck", Of: provider, Provider: provider, Since: since,
 			Text: fmt.Sprintf("%s: %d deletes are stuck, and book quota", provider, count),
 			Path: "/nodes?state=deleting&provider=" + escape(provider),
 		}
@@ -252,7 +256,7 @@ func useTroubles(in *Input) []Trouble {
 		return ""
 	}, func(client string, count int, since time.Time) Trouble {
 		return Trouble{
-			Class: "never-released", Severity: Warn, Of: client, Since: since,
+			Class: "never-released", Of: client, Since: since,
 			Text: fmt.Sprintf("client %s keeps %d nodes for very long", client, count),
 			Path: "/nodes?state=in-use&client=" + escape(client),
 		}
@@ -307,7 +311,7 @@ func quotaTroubles(in *Input, waiting []Waiting) []Trouble {
 		name := in.Catalog.Providers[i].Name
 		if n := count[name]; n > 0 {
 			all = append(all, Trouble{
-				Class: "quota-full", Severity: Warn, Of: name, Provider: name, Since: since[name], Path: ProviderPath(name),
+				Class: "quota-full", Of: name, Provider: name, Since: since[name], Path: ProviderPath(name),
 				Text: fmt.Sprintf("%s: the quota is used up; %d requests wait for it", name, n),
 			})
 		}
@@ -332,7 +336,7 @@ func waitTroubles(in *Input, waiting []Waiting) []Trouble {
 		return nil
 	}
 	return []Trouble{{
-		Class: "waits-long", Severity: Warn, Of: worst.Client + "/" + worst.ID, Since: worst.Since,
+		Class: "waits-long", Of: worst.Client + "/" + worst.ID, Since: worst.Since,
 		Text: fmt.Sprintf("%d requests wait very long, longest %s/%s: %s", count, worst.Client, worst.ID,
 			cmp.Or(worst.Why(), "no reason is on record")),
 		Path: RequestPath(worst.Client, worst.ID),
@@ -350,12 +354,28 @@ func deref(t *time.Time, otherwise time.Time) time.Time {
 // Unlimited tells whether a rate is no limit.
 func Unlimited(rate float64) bool { return rate == 0 || math.IsInf(rate, 1) }
 
+// Class is a kind of trouble, and how bad each of them is.
+type Class struct {
+	Name     string
+	Severity Severity
+}
+
 // Classes lists the classes of troubles. Each has an alert and an entry in the
 // runbook.
-func Classes() []string {
-	return []string{
-		"etcd-away", "etcd-slow", "unreadable", "frozen", NobodyDoes, "provider-trouble", "provider-silent", "provider-held",
-		"sweep-frozen", "rate-limited", "launches-fail", "cloud-full", "quota-full", "deletes-stuck", "image-bad", "build-fails",
-		"upload-fails", "never-released", "waits-long",
+func Classes() []Class {
+	return []Class{
+		{"etcd-away", Bad}, {"etcd-slow", Bad}, {"unreadable", Bad}, {"frozen", Bad}, {NobodyDoes, Bad},
+		{"provider-trouble", Bad}, {"provider-silent", Bad}, {"provider-held", Bad}, {"sweep-frozen", Warn}, {"rate-limited", Warn},
+		{"launches-fail", Bad}, {"cloud-full", Warn}, {"quota-full", Warn}, {"deletes-stuck", Warn},
+		{"image-bad", Bad}, {"build-fails", Warn}, {"upload-fails", Warn}, {"never-released", Warn}, {"waits-long", Warn},
 	}
+}
+
+// severities are those of all classes.
+func severities() map[string]Severity {
+	of := map[string]Severity{}
+	for _, c := range Classes() {
+		of[c.Name] = c.Severity
+	}
+	return of
 }
