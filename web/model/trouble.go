@@ -193,22 +193,29 @@ func breakerTroubles(in *Input) []Trouble {
 // cloudImage is an image by its id in a cloud.
 type cloudImage struct{ provider, id string }
 
-// inService leaves out the breakers of uploads that are out of service: nothing is
-// launched from those any more, so that nobody would ever find that it works.
+// inService leaves out the breakers of images that nothing is launched from any
+// more: nobody would ever find that they work.
 func inService(in *Input) []pool.Breaker {
-	over := map[cloudImage]bool{}
-	for _, u := range in.Records.Uploads {
-		over[cloudImage{u.Provider, u.ExternalID}] = u.ExternalID != "" && u.State != pool.UploadTrial
+	launched := map[cloudImage]bool{}
+	for _, q := range in.Records.Quotas {
+		for _, id := range q.CloudImages {
+			launched[cloudImage{q.Provider, id}] = true
+		}
+	}
+	for _, u := range in.Records.Trials() {
+		launched[cloudImage{u.Provider, u.ExternalID}] = true
 	}
 	for use, some := range in.Records.Serving() {
 		for _, u := range some {
-			over[cloudImage{use.Provider, u.ExternalID}] = false
+			launched[cloudImage{use.Provider, u.ExternalID}] = true
 			if u.Failing == "" {
 				break // of those before it nobody launches
 			}
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(in.Breakers), func(b pool.Breaker) bool { return over[cloudImage{b.Provider, b.ImageID}] })
+	return slices.DeleteFunc(slices.Clone(in.Breakers), func(b pool.Breaker) bool {
+		return b.ImageID != "" && !launched[cloudImage{b.Provider, b.ImageID}]
+	})
 }
 
 func blame(of []pool.Breaker) Trouble {

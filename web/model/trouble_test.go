@@ -41,6 +41,10 @@ func TestNothingIsWrong(t *testing.T) {
 		"a list that is on its way":         func(in *Input) { in.Facts.Clouds["east"] = Cloud{Unanswered: before(time.Minute)} },
 		"calls that were refused long ago":  func(in *Input) { in.Facts.Clouds["east"] = Cloud{PausedUntil: before(time.Hour)} },
 		"a breaker of what is out of reach": func(in *Input) { in.replaced() },
+		"a breaker of what is gone": func(in *Input) {
+			in.replaced()
+			in.Records.Builds, in.Records.Uploads = in.Records.Builds[1:], in.Records.Uploads[1:]
+		},
 	} {
 		in := well()
 		stage(in)
@@ -105,8 +109,9 @@ func TestTroubles(t *testing.T) {
 			in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindInvalid, ImageID: "x", Since: before(time.Minute)}}
 		}, "image-bad", "noble in east", before(time.Minute), "3 launches failed", "/images/noble"},
 		{"launches fail", func(in *Input) {
+			in.Records.Quotas[0].CloudImages = map[string]string{"debian": "d"}
 			in.Breakers = []pool.Breaker{
-				{Provider: "east", Kind: pool.KindTimeout, Since: before(time.Minute), Text: "later"},
+				{Provider: "east", Kind: pool.KindTimeout, ImageID: "d", Since: before(time.Minute), Text: "later"},
 				{Provider: "east", Kind: pool.KindTimeout, Since: before(time.Hour), Text: "9 launches failed"},
 			}
 		}, "launches-fail", "east", before(time.Hour), "9 launches failed; 2 kinds", "/providers/east"},
