@@ -110,7 +110,7 @@ func drawBoots(b model.Boots) bars {
 		most = max(most, n)
 	}
 	bounds := model.BootBounds()
-	d := bars{Summary: fmt.Sprintf("%s took %s in the middle.", plural(b.All, "launch", "launches"), span(b.Median))}
+	d := bars{Summary: fmt.Sprintf("%s took %s in the middle.", model.Plural(b.All, "launch", "launches"), span(b.Median))}
 	step := chartWide / len(b.Buckets)
 	for i, n := range b.Buckets {
 		text := "more"

@@ -29,7 +29,7 @@ func functions() template.FuncMap {
 		"about":    eventPath,
 		"seconds":  func(s float64) string { return span(time.Duration(s * float64(time.Second))) },
 		"short":    short,
-		"plural":   plural,
+		"plural":   model.Plural,
 		"level":    level,
 		"slotText": slotText,
 		"slowest":  slowest,
@@ -103,13 +103,6 @@ func short(id string) string {
 		return id
 	}
 	return id[:most] + "…"
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // level is the class of a gauge.

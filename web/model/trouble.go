@@ -121,7 +121,7 @@ func freezeTroubles(in *Input) []Trouble {
 	if n := len(in.Records.Unreadable); n > 0 {
 		all = append(all, Trouble{
 			Class: "unreadable", Of: "etcd", Path: "/peers",
-			Text: fmt.Sprintf("%d records cannot be read, first %s", n, in.Records.Unreadable[0]),
+			Text: fmt.Sprintf("%s cannot be read, first %s", Plural(n, "record", "records"), in.Records.Unreadable[0]),
 		})
 	}
 	return all
@@ -161,7 +161,7 @@ func providerTroubles(in *Input) []Trouble {
 func swept(h *pool.Health, now time.Time, add func(class string, since time.Time, text string)) {
 	if h.Held(now) {
 		add("provider-held", h.Vanished[0].Since,
-			fmt.Sprintf("%d nodes seem to have vanished at once; nothing is launched or deleted there", len(h.Vanished)))
+			Plural(len(h.Vanished), "node seems", "nodes seem")+" to have vanished at once; nothing is launched or deleted there")
 	}
 	if h.Frozen != "" {
 		add("sweep-frozen", deref(h.FrozenSince, h.At), "leaks are not removed: "+h.Frozen)
@@ -243,7 +243,7 @@ func deleteTroubles(in *Input) []Trouble {
 	}, func(provider string, count int, since time.Time) Trouble {
 		return Trouble{
 			Class: "deletes-stuck", Of: provider, Provider: provider, Since: since,
-			Text: fmt.Sprintf("%s: %d deletes are stuck, and book quota", provider, count),
+			Text: provider + ": " + Plural(count, "delete is stuck, and books quota", "deletes are stuck, and book quota"),
 			Path: "/nodes?state=deleting&provider=" + escape(provider),
 		}
 	})
@@ -264,7 +264,7 @@ func useTroubles(in *Input) []Trouble {
 	}, func(client string, count int, since time.Time) Trouble {
 		return Trouble{
 			Class: "never-released", Of: client, Since: since,
-			Text: fmt.Sprintf("client %s keeps %d nodes for very long", client, count),
+			Text: fmt.Sprintf("client %s keeps %s for very long", client, Plural(count, "node", "nodes")),
 			Path: "/nodes?state=in-use&client=" + escape(client),
 		}
 	})
@@ -298,7 +298,12 @@ func grouped(nodes []*pool.Node, name func(*pool.Node) string, tell func(string,
 
 // quotaTroubles tells of providers whose quota keeps requests waiting.
 func quotaTroubles(in *Input, waiting []Waiting) []Trouble {
-	since, count := map[string]time.Time{}, map[string]int{}
+	type shortage struct {
+		since time.Time
+		count int
+		why   string
+	}
+	of := map[string]shortage{}
 	for i := range waiting {
 		w := &waiting[i]
 		if w.Since.IsZero() || in.Now.Sub(w.Since) < QuotaTime {
@@ -308,22 +313,39 @@ func quotaTroubles(in *Input, waiting []Waiting) []Trouble {
 			if r.Class != "quota" {
 				continue
 			}
-			if count[r.Provider]++; count[r.Provider] == 1 || w.Since.Before(since[r.Provider]) {
-				since[r.Provider] = w.Since
+			s := of[r.Provider]
+			if s.count++; s.count == 1 || w.Since.Before(s.since) {
+				s.since, s.why = w.Since, r.Text
 			}
+			of[r.Provider] = s
 		}
 	}
 	var all []Trouble
 	for i := range in.Catalog.Providers {
 		name := in.Catalog.Providers[i].Name
-		if n := count[name]; n > 0 {
-			all = append(all, Trouble{
-				Class: "quota-full", Of: name, Provider: name, Since: since[name], Path: ProviderPath(name),
-				Text: fmt.Sprintf("%s: the quota is used up; %d requests wait for it", name, n),
-			})
+		s := of[name]
+		if s.count == 0 {
+			continue
 		}
+		text := fmt.Sprintf("%s: the quota is used up: %s; %s", name, s.why, Plural(s.count, "request waits", "requests wait"))
+		if n := held(in.Records.NodesOf(name)); n > 0 {
+			text += "; " + Plural(n, "node is held", "nodes are held")
+		}
+		all = append(all, Trouble{
+			Class: "quota-full", Of: name, Provider: name, Since: s.since, Path: ProviderPath(name), Text: text,
+		})
 	}
 	return all
+}
+
+// held counts the nodes that are kept for a human.
+func held(nodes []*pool.Node) (n int) {
+	for _, node := range nodes {
+		if node.State == pool.NodeHold {
+			n++
+		}
+	}
+	return n
 }
 
 // waitTroubles tells of the request that has waited longest.
@@ -344,10 +366,18 @@ func waitTroubles(in *Input, waiting []Waiting) []Trouble {
 	}
 	return []Trouble{{
 		Class: "waits-long", Of: worst.Client + "/" + worst.ID, Since: worst.Since,
-		Text: fmt.Sprintf("%d requests wait very long, longest %s/%s: %s", count, worst.Client, worst.ID,
+		Text: fmt.Sprintf("%s very long, longest %s/%s: %s", Plural(count, "request waits", "requests wait"), worst.Client, worst.ID,
 			cmp.Or(worst.Why(), "no reason is on record")),
 		Path: RequestPath(worst.Client, worst.ID),
 	}}
+}
+
+// Plural is a number of things, in words.
+func Plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // deref is the time that there is.

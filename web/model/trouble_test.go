@@ -119,8 +119,9 @@ func TestTroubles(t *testing.T) {
 			in.Breakers = []pool.Breaker{{Provider: "east", Kind: pool.KindCapacity, Since: before(time.Hour), Text: "no host"}}
 		}, "cloud-full", "east", before(time.Hour), "east is full", "/providers/east"},
 		{"quota full", func(in *Input) {
-			in.wait("ci", "7", 2*time.Minute, pool.Reason{Provider: "east", Class: "quota", Text: "cores"})
-		}, "quota-full", "east", before(2 * time.Minute), "1 requests wait", "/providers/east"},
+			in.wait("ci", "7", 2*time.Minute, pool.Reason{Provider: "east", Class: "quota", Text: "4 of 4 cores in use"})
+			in.Records.Nodes = []*pool.Node{{ID: "a", Provider: "east", State: pool.NodeHold}}
+		}, "quota-full", "east", before(2 * time.Minute), "used up: 4 of 4 cores in use; 1 request waits; 1 node is held", "/providers/east"},
 		{"waits long", func(in *Input) {
 			in.wait("ci", "7", time.Hour, pool.Reason{Provider: "east", Class: "building"})
 		}, "waits-long", "ci/7", before(time.Hour), "building in east", "/requests/ci/7"},
@@ -132,7 +133,7 @@ func TestTroubles(t *testing.T) {
 				{ID: "a", Provider: "east", State: pool.NodeDeleting, Since: before(time.Hour)},
 				{ID: "b", Provider: "east", State: pool.NodeDeleting, Since: before(time.Minute)},
 			}
-		}, "deletes-stuck", "east", before(time.Hour), "1 deletes", "/nodes?state=deleting&provider=east"},
+		}, "deletes-stuck", "east", before(time.Hour), "1 delete is stuck", "/nodes?state=deleting&provider=east"},
 		{
 			"etcd slow", func(in *Input) { in.Facts.EtcdLatency = 800 * time.Millisecond },
 			"etcd-slow", "etcd",
@@ -156,14 +157,14 @@ func TestTroubles(t *testing.T) {
 				ID: "a", Provider: "east", Label: "noble", State: pool.NodeInUse, Since: before(13 * time.Hour),
 				AllocatedTo: &pool.RequestRef{Client: "ci", ID: "1"},
 			}}
-		}, "never-released", "ci", before(13 * time.Hour), "client ci keeps 1 nodes", "/nodes?state=in-use&client=ci"},
+		}, "never-released", "ci", before(13 * time.Hour), "client ci keeps 1 node ", "/nodes?state=in-use&client=ci"},
 		{
 			"frozen", func(in *Input) { in.Records.Freeze = &pool.Freeze{By: "ann", At: before(time.Hour)} },
 			"frozen", "ann", before(time.Hour), "frozen by ann", "/events",
 		},
 		{"vanished", func(in *Input) {
 			in.Records.Healths = []*pool.Health{{Provider: "east", Vanished: []pool.Vanished{{Node: "a", Since: before(time.Minute)}}}}
-		}, "provider-held", "east", before(time.Minute), "1 nodes seem to have vanished", "/providers/east"},
+		}, "provider-held", "east", before(time.Minute), "1 node seems to have vanished", "/providers/east"},
 		{"sweep frozen", func(in *Input) {
 			in.Records.Healths = []*pool.Health{{Provider: "east", Frozen: "too many", At: before(time.Hour)}}
 		}, "sweep-frozen", "east", before(time.Hour), "too many", "/providers/east"},
@@ -186,7 +187,7 @@ func TestTroubles(t *testing.T) {
 			"unreadable", func(in *Input) { in.Records.Unreadable = []string{"/poold/v1/nodes/x"} },
 			"unreadable", "etcd",
 			time.Time{},
-			"1 records", "/peers",
+			"1 record ", "/peers",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
