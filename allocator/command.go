@@ -109,6 +109,7 @@ func (d *decider) effect(c *pool.Command, n *pool.Node) (*pool.Node, string) {
 		return d.deleted(n, reason), ""
 	case pool.VerbExplain, pool.VerbRemoveLeaks,
 		pool.VerbPauseImage, pool.VerbUnpauseImage, pool.VerbPauseProvider, pool.VerbUnpauseProvider,
+		pool.VerbFreeze, pool.VerbUnfreeze, pool.VerbDrainPeer, pool.VerbUndrainPeer, pool.VerbForgetPeer, pool.VerbEraseProvider,
 		pool.VerbBuild, pool.VerbWithdrawBuild, pool.VerbRestoreBuild, pool.VerbDeleteBuild,
 		pool.VerbWithdrawUpload, pool.VerbRestoreUpload, pool.VerbDeleteUpload, pool.VerbRetryUpload:
 	}

@@ -74,14 +74,23 @@ func TestWhatHumansDo(t *testing.T) {
 	ended := &pool.Command{ID: "4", Verb: pool.VerbUnpauseProvider, Target: "p", By: "eve", Reason: "mended", At: at(5), Done: true}
 	others := &pool.Command{ID: "5", Verb: pool.VerbUnpauseImage, Target: "p", By: "bob", At: at(6), Done: true}
 	explain := &pool.Command{ID: "3", Verb: pool.VerbExplain, Target: "ci/1"}
+	thaw := &pool.Command{ID: "6", Verb: pool.VerbUnfreeze, By: "eve", Reason: "it is out", At: at(7), Done: true}
+	undrain := &pool.Command{ID: "7", Verb: pool.VerbUndrainPeer, Target: "two", By: "bob", At: at(8), Done: true}
+	thawed := Between(&pool.Snapshot{Freeze: &pool.Freeze{At: at(4)}}, &pool.Snapshot{Commands: []*pool.Command{thaw}}, at(9))
 	got := Between(
-		&pool.Snapshot{Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}, {Provider: "p"}}},
 		&pool.Snapshot{
-			Commands: []*pool.Command{&done, &refused, explain, ended, others}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
+			Commands: []*pool.Command{asked}, Pauses: []*pool.Pause{{Image: "i"}, {Provider: "p"}}, Drains: []*pool.Drain{{Peer: "two"}, {Peer: "three"}},
+		},
+		&pool.Snapshot{
+			Commands: []*pool.Command{&done, &refused, explain, ended, others, undrain}, Drains: []*pool.Drain{{Peer: "one", By: "ann", At: at(3)}},
 			Freeze: &pool.Freeze{By: "ann", Reason: "fire", At: at(4)},
 		}, at(9))
+	got = append(got, thawed...)
 	lines := said(got)
 	for _, line := range []string{
+		"03:09 freeze launching: frozen -> unfrozen by eve (it is out) after 0",
+		"03:09 drain two: drained -> undrained by bob () after 0",
+		"03:09 drain three: drained -> undrained by  () after 0",
 		"03:02 command image-build i:  -> asked by bob () after 0",
 		"03:03 drain one:  -> drained by ann () after 0",
 		"03:04 freeze launching:  -> frozen by ann (fire) after 0",
@@ -96,7 +105,7 @@ func TestWhatHumansDo(t *testing.T) {
 			t.Errorf("nobody says %q", line)
 		}
 	}
-	if len(lines) != 11 {
+	if len(lines) != 18 {
 		t.Errorf("got %q", lines)
 	}
 	for i := range got {

@@ -3,6 +3,7 @@ package event
 import (
 	"cmp"
 	"strings"
+	"time"
 
 	"poold/pool"
 )
@@ -54,27 +55,29 @@ func (d *differ) pause(before, after *pool.Pause) {
 			At: d.now, Kind: Pause, Name: cmp.Or(before.Provider, before.Image), Image: before.Image, Provider: before.Provider,
 			From: "paused", To: "unpaused",
 		}
-		if c := d.unpaused(before); c != nil {
-			e.By, e.Reason = c.By, c.Reason
+		verb := pool.VerbUnpauseImage
+		if before.Provider != "" {
+			verb = pool.VerbUnpauseProvider
 		}
+		e.By, e.Reason = d.ended(verb, e.Name, before.At)
 		d.add(e)
 	}
 }
 
-// unpaused is the newest command that ended a pause, or nil if there is none.
-func (d *differ) unpaused(p *pool.Pause) *pool.Command {
-	verb := pool.VerbUnpauseImage
-	if p.Provider != "" {
-		verb = pool.VerbUnpauseProvider
-	}
+// ended tells who ended something that an operator had made at a time, and why: the
+// newest command that does so; nobody if there is none.
+func (d *differ) ended(verb pool.Verb, target string, made time.Time) (by, why string) {
 	var found *pool.Command
 	for _, c := range d.after.Commands {
-		if c.Verb == verb && c.Target == cmp.Or(p.Provider, p.Image) && c.Done && c.Error == "" && !c.At.Before(p.At) &&
+		if c.Verb == verb && c.Target == target && c.Done && c.Error == "" && !c.At.Before(made) &&
 			(found == nil || c.At.After(found.At)) {
 			found = c
 		}
 	}
-	return found
+	if found == nil {
+		return "", ""
+	}
+	return found.By, found.Reason
 }
 
 func (d *differ) drain(before, after *pool.Drain) {
@@ -82,7 +85,8 @@ func (d *differ) drain(before, after *pool.Drain) {
 	case before == nil:
 		d.add(Event{At: after.At, Kind: Drain, Name: after.Peer, To: "drained", By: after.By, Reason: after.Reason})
 	case after == nil:
-		d.add(Event{At: d.now, Kind: Drain, Name: before.Peer, From: "drained", To: "undrained"})
+		by, why := d.ended(pool.VerbUndrainPeer, before.Peer, before.At)
+		d.add(Event{At: d.now, Kind: Drain, Name: before.Peer, From: "drained", To: "undrained", By: by, Reason: why})
 	}
 }
 
@@ -92,6 +96,7 @@ func (d *differ) freeze() {
 	case before == nil && after != nil:
 		d.add(Event{At: after.At, Kind: Freeze, Name: "launching", To: "frozen", By: after.By, Reason: after.Reason})
 	case before != nil && after == nil:
-		d.add(Event{At: d.now, Kind: Freeze, Name: "launching", From: "frozen", To: "unfrozen"})
+		by, why := d.ended(pool.VerbUnfreeze, "", before.At)
+		d.add(Event{At: d.now, Kind: Freeze, Name: "launching", From: "frozen", To: "unfrozen", By: by, Reason: why})
 	}
 }

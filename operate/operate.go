@@ -47,9 +47,17 @@ func (o *Operator) Do(ctx context.Context, c pool.Command) (*pool.Command, error
 	switch c.Verb {
 	case pool.VerbPauseImage, pool.VerbUnpauseImage, pool.VerbPauseProvider, pool.VerbUnpauseProvider:
 		return o.pause(ctx, c)
+	case pool.VerbFreeze, pool.VerbUnfreeze:
+		return o.freeze(ctx, c)
+	case pool.VerbDrainPeer, pool.VerbUndrainPeer:
+		return o.drain(ctx, c)
+	case pool.VerbForgetPeer:
+		return o.forget(ctx, c)
 	case pool.VerbDelete, pool.VerbForceDelete, pool.VerbHold, pool.VerbUnhold, pool.VerbExplain, pool.VerbRemoveLeaks,
 		pool.VerbBuild, pool.VerbWithdrawBuild, pool.VerbRestoreBuild, pool.VerbDeleteBuild,
 		pool.VerbWithdrawUpload, pool.VerbRestoreUpload, pool.VerbDeleteUpload, pool.VerbRetryUpload:
+	case pool.VerbEraseProvider: // see Record
+		return nil, fmt.Errorf("%w: nobody carries %s out", pool.ErrRefused, c.Verb)
 	}
 	return o.ask(ctx, c)
 }

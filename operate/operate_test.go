@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,5 +163,96 @@ func TestPauseOfABuild(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// A freeze and a drain are states like a pause, whose commands tell who did it and
+// why; what a peer had is forgotten when it does not run.
+func TestFreezeAndDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, records := operator(t)
+		for _, peer := range []string{"one", "two"} {
+			if err := records.PutOffer(t.Context(), &pool.Offer{Peer: peer}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.Read = func(ctx context.Context) (*pool.Snapshot, error) {
+			s, err := records.Read(ctx)
+			if err == nil {
+				s.Members = []*pool.Member{{Name: "one"}}
+			}
+			return s, err
+		}
+		for _, step := range []struct {
+			verb   pool.Verb
+			target string
+			want   error
+			frozen string
+			drains int
+			offers int
+		}{
+			{pool.VerbUnfreeze, "", pool.ErrNotFound, "", 0, 2},
+			{pool.VerbFreeze, "", nil, "launching is frozen by ann: fire", 0, 2},
+			{pool.VerbFreeze, "", pool.ErrRefused, "launching is frozen by ann: fire", 0, 2},
+			{pool.VerbUnfreeze, "", nil, "", 0, 2},
+			{pool.VerbDrainPeer, "none", pool.ErrNotFound, "", 0, 2},
+			{pool.VerbDrainPeer, "one", nil, "", 1, 2},
+			{pool.VerbDrainPeer, "one", nil, "", 1, 2},
+			{pool.VerbUndrainPeer, "one", nil, "", 0, 2},
+			{pool.VerbForgetPeer, "one", pool.ErrConflict, "", 0, 2},
+			{pool.VerbForgetPeer, "three", pool.ErrNotFound, "", 0, 2},
+			{pool.VerbForgetPeer, "two", nil, "", 0, 1},
+			{pool.VerbEraseProvider, "north", pool.ErrRefused, "", 0, 1},
+		} {
+			_, err := o.Do(t.Context(), pool.Command{Verb: step.verb, Target: step.target, By: "ann", Reason: "fire"})
+			s := read(t, records)
+			frozen := ""
+			if s.Freeze != nil {
+				frozen = s.Freeze.Text()
+			}
+			if !errors.Is(err, step.want) || frozen != step.frozen || len(s.Drains) != step.drains || len(s.Offers) != step.offers {
+				t.Errorf("%s %s: %v, want %v; %q, %d drains, %d offers", step.verb, step.target, err, step.want, frozen, len(s.Drains), len(s.Offers))
+			}
+			for _, d := range s.Drains {
+				if d.Peer != "one" || d.By != "ann" || d.Reason != "fire" || d.At.IsZero() {
+					t.Errorf("a drain: %+v", d)
+				}
+			}
+		}
+		all := read(t, records).Commands
+		for _, c := range all {
+			if !c.Done || c.By != "ann" || c.Reason != "fire" || c.Error != "" {
+				t.Errorf("a command: %+v", c)
+			}
+		}
+		if len(all) != 6 {
+			t.Errorf("%d commands tell of it, want 6", len(all))
+		}
+	})
+}
+
+// Of what is done in several writes a command tells how it ended.
+func TestRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, records := operator(t)
+		half := errors.New("half of it")
+		for _, end := range []error{nil, half} {
+			err := o.Record(t.Context(), pool.Command{Verb: pool.VerbEraseProvider, Target: "north", By: "ann"}, func() error {
+				if !slices.ContainsFunc(read(t, records).Commands, func(c *pool.Command) bool { return !c.Done }) {
+					t.Error("nothing tells of it while it is done")
+				}
+				return end
+			})
+			if !errors.Is(err, end) {
+				t.Errorf("got %v, want %v", err, end)
+			}
+		}
+		said := map[string]bool{}
+		for _, c := range read(t, records).Commands {
+			said[c.Error] = c.Done && c.By == "ann" && c.Target == "north"
+		}
+		if len(said) != 2 || !said[""] || !said["half of it"] {
+			t.Errorf("the commands say %v", said)
+		}
 	})
 }

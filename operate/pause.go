@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -10,11 +9,7 @@ import (
 )
 
 // pause makes a pause or ends one. It is a state: there need not be anybody who
-// builds the image or launches in the provider for it to hold. Its command is
-// there to tell who ended it and why, of which nothing else is left.
-//
-// An operator who dies between the two writes leaves a command that nobody
-// carries out, and that goes with its lease.
+// builds the image or launches in the provider for it to hold.
 func (o *Operator) pause(ctx context.Context, c pool.Command) (*pool.Command, error) {
 	s, err := o.Read(ctx)
 	if err != nil {
@@ -31,22 +26,7 @@ func (o *Operator) pause(ctx context.Context, c pool.Command) (*pool.Command, er
 	if !known {
 		return nil, fmt.Errorf("no such %s: %w", what(c.Verb), pool.ErrNotFound)
 	}
-	if err := o.put(ctx, &c); err != nil {
-		return nil, err
-	}
-	done := c
-	done.Done = true
-	done.Revision, err = o.Records.Operate(ctx, pool.Write{
-		Pauses: change(is, &c), Commands: []pool.Change[pool.Command]{pool.Update(&c, &done)},
-	})
-	if errors.Is(err, pool.ErrConflict) {
-		done.Error = "somebody else paused it, or ended the pause, at the same moment"
-		_, err = o.Records.Operate(ctx, pool.Write{Commands: []pool.Change[pool.Command]{pool.Update(&c, &done)}})
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &done, result(&done)
+	return o.carryOut(ctx, c, func(c *pool.Command) pool.Write { return pool.Write{Pauses: change(is, c)} })
 }
 
 func what(verb pool.Verb) string {

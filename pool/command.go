@@ -45,6 +45,19 @@ const (
 	// VerbUnpauseProvider lets them go on, as for images.
 	VerbPauseProvider   Verb = "provider-pause"
 	VerbUnpauseProvider Verb = "provider-unpause"
+	// VerbFreeze stops the launches everywhere, and VerbUnfreeze lets them go on;
+	// they have no target, and the operator carries both out himself.
+	VerbFreeze   Verb = "freeze"
+	VerbUnfreeze Verb = "unfreeze"
+	// VerbDrainPeer has the target peer take no duty that another can do, and
+	// VerbUndrainPeer ends that, as for pauses.
+	VerbDrainPeer   Verb = "peer-drain"
+	VerbUndrainPeer Verb = "peer-undrain"
+	// VerbForgetPeer removes what the target peer had, which does not run.
+	VerbForgetPeer Verb = "peer-forget"
+	// VerbEraseProvider forgets what there is of the target provider; the operator
+	// carries it out himself, in several writes.
+	VerbEraseProvider Verb = "provider-erase"
 	// VerbRemoveLeaks agrees to the removal of the named leaks of the target
 	// provider.
 	VerbRemoveLeaks Verb = "leak-remove"
@@ -59,7 +72,8 @@ type Command struct {
 	Node NodeID `json:"node,omitempty"`
 	// Target is an image's name for verbs about images, IMAGE/BUILD for those
 	// about builds and uploads, CLIENT/ID for those about requests, a
-	// provider's name for those about providers and leaks.
+	// provider's name for those about providers and leaks, a peer's for those
+	// about peers.
 	Target string `json:"target,omitempty"`
 	// Provider is where an upload is.
 	Provider string `json:"provider,omitempty"`

@@ -150,6 +150,11 @@ func (s *Snapshot) Penalty(group string) *Penalty {
 	return nil
 }
 
+// Runs tells whether a peer runs.
+func (s *Snapshot) Runs(peer string) bool {
+	return slices.ContainsFunc(s.Members, func(m *Member) bool { return m.Name == peer })
+}
+
 // Drain returns the drain of a peer, or nil.
 func (s *Snapshot) Drain(peer string) *Drain {
 	for _, d := range s.Drains {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,10 +22,15 @@ func (e *env) command(ctx context.Context, c pool.Command) error {
 func (e *env) carriedOut(ctx context.Context, c pool.Command) (done *pool.Command, err error) {
 	c.By = who()
 	err = e.open(ctx, func(at *conn) error {
-		done, err = (&operate.Operator{Records: at.Store, Read: at.Read, Now: e.now}).Do(ctx, c)
+		done, err = at.operator(e.now).Do(ctx, c)
 		return err
 	})
 	return done, err
+}
+
+// operator does what operators want.
+func (c *conn) operator(now func() time.Time) *operate.Operator {
+	return &operate.Operator{Records: c.Store, Read: c.Read, Now: now}
 }
 
 // each does something with every name, and prints those that it was done with.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
@@ -11,34 +10,25 @@ import (
 )
 
 func freeze(e *env) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: "freeze [--reason TEXT]", Short: "Stop all launching everywhere, until unfreeze", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.setFreeze(cmd.Context(), func(is *pool.Freeze) (pool.Change[pool.Freeze], error) {
-				if is != nil {
-					return pool.Change[pool.Freeze]{}, fmt.Errorf("%w: %s", pool.ErrRefused, is.Text())
-				}
-				return pool.Create(&pool.Freeze{V: pool.RecordVersion, By: who(), Reason: reason, At: e.now().UTC()}), nil
-			})
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever wonders")
-	return cmd
+	return freezeCommand(e, pool.VerbFreeze, &cobra.Command{
+		Use: "freeze [--reason TEXT]", Short: "Stop all launching everywhere, until unfreeze",
+	})
 }
 
 func unfreeze(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "unfreeze", Short: "Let launching go on", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.setFreeze(cmd.Context(), func(is *pool.Freeze) (pool.Change[pool.Freeze], error) {
-				if is == nil {
-					return pool.Change[pool.Freeze]{}, fmt.Errorf("%w: launching is not frozen", pool.ErrNotFound)
-				}
-				return pool.Remove(is), nil
-			})
-		},
+	return freezeCommand(e, pool.VerbUnfreeze, &cobra.Command{
+		Use: "unfreeze [--reason TEXT]", Short: "Let launching go on",
+	})
+}
+
+func freezeCommand(e *env, verb pool.Verb, cmd *cobra.Command) *cobra.Command {
+	var reason string
+	cmd.Args = exactly(0)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return e.command(cmd.Context(), pool.Command{Verb: verb, Reason: reason})
 	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever wonders")
+	return cmd
 }
 
 // noteFreeze says below a table that nothing is launched, and why. Other formats
@@ -49,21 +39,4 @@ func (e *env) noteFreeze(w io.Writer, f *pool.Freeze) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s (%s ago)\n", f.Text(), ago(e.now(), f.At))
 	return err
-}
-
-// setFreeze changes whether launching is frozen. It is a state and no command:
-// there need not be anybody who runs for it to hold.
-func (e *env) setFreeze(ctx context.Context, change func(is *pool.Freeze) (pool.Change[pool.Freeze], error)) error {
-	return e.open(ctx, func(at *conn) error {
-		s, err := at.Read(ctx)
-		if err != nil {
-			return err
-		}
-		c, err := change(s.Freeze)
-		if err != nil {
-			return err
-		}
-		_, err = at.Operate(ctx, pool.Write{Freezes: []pool.Change[pool.Freeze]{c}})
-		return err
-	})
 }

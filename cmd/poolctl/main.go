@@ -1,5 +1,5 @@
 // Poolctl shows what poold does and asks it for things: nodes, requests,
-// images, uploads, providers, labels and peers. It talks to etcd only, as poold itself does: what
+// images, uploads, providers, labels, peers and events. It talks to etcd only, as poold itself does: what
 // it lists are the records, and what it wants done it writes as a command that
 // the owner of the record carries out.
 //

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +78,7 @@ func (e *env) noteAway(w io.Writer, s *pool.Snapshot) error {
 		return nil
 	}
 	for _, o := range s.Offers {
-		if runs(s, o.Peer) {
+		if s.Runs(o.Peer) {
 			continue
 		}
 		var only []string
@@ -87,7 +86,7 @@ func (e *env) noteAway(w io.Writer, s *pool.Snapshot) error {
 			p := &o.Catalog.Providers[i]
 			if p.Launches() && !slices.ContainsFunc(s.Offers, func(other *pool.Offer) bool {
 				also := other.Catalog.Provider(p.Name)
-				return also != nil && also.Launches() && runs(s, other.Peer)
+				return also != nil && also.Launches() && s.Runs(other.Peer)
 			}) {
 				only = append(only, p.Name)
 			}
@@ -102,86 +101,27 @@ func (e *env) noteAway(w io.Writer, s *pool.Snapshot) error {
 	return nil
 }
 
-func runs(s *pool.Snapshot, peer string) bool {
-	return slices.ContainsFunc(s.Members, func(m *pool.Member) bool { return m.Name == peer })
-}
-
 func peerForget(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "forget PEER...", Short: "Forget what peers had that will not come back", Args: some(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, "peer", args, func(name string) error { return e.forgetPeer(cmd.Context(), name) })
-		},
-	}
-}
-
-// forgetPeer removes the offer of a peer that does not run.
-func (e *env) forgetPeer(ctx context.Context, name string) error {
-	return e.open(ctx, func(at *conn) error {
-		s, err := at.Read(ctx)
-		if err != nil {
-			return err
-		}
-		if runs(s, name) {
-			return fmt.Errorf("it runs: %w", pool.ErrConflict)
-		}
-		i := slices.IndexFunc(s.Offers, func(o *pool.Offer) bool { return o.Peer == name })
-		if i < 0 {
-			return fmt.Errorf("no such peer has run: %w", pool.ErrNotFound)
-		}
-		_, err = at.Operate(ctx, pool.Write{Offers: []pool.Change[pool.Offer]{pool.Remove(s.Offers[i])}})
-		return err
-	})
-}
-
-func peerDrain(e *env) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use:   "drain PEER... [--reason TEXT]",
-		Short: "Have peers hand their duties over to others and take none, until undrain",
-		Args:  some(),
-		RunE: func(cmd *cobra.Command, args []string) error {
 			return each(cmd, "peer", args, func(name string) error {
-				return e.drain(cmd.Context(), name, &pool.Drain{
-					V: pool.RecordVersion, Peer: name, By: who(), Reason: reason, At: e.now().UTC(),
-				})
+				return e.command(cmd.Context(), pool.Command{Verb: pool.VerbForgetPeer, Target: name})
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever wonders")
-	return cmd
+}
+
+func peerDrain(e *env) *cobra.Command {
+	return pauseCommand(e, pool.VerbDrainPeer, "peer", &cobra.Command{
+		Use:   "drain PEER... [--reason TEXT]",
+		Short: "Have peers hand their duties over to others and take none, until undrain",
+	})
 }
 
 func peerUndrain(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "undrain PEER...", Short: "Let peers take duties again", Args: some(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, "peer", args, func(name string) error { return e.drain(cmd.Context(), name, nil) })
-		},
-	}
-}
-
-// drain drains a peer as wanted, or ends that if nothing is. It is a state and
-// no command: the peer need not run for it to hold.
-func (e *env) drain(ctx context.Context, name string, wanted *pool.Drain) error {
-	return e.open(ctx, func(at *conn) error {
-		s, err := at.Read(ctx)
-		if err != nil {
-			return err
-		}
-		is := s.Drain(name)
-		var change pool.Change[pool.Drain]
-		switch {
-		case is == nil && !runs(s, name):
-			return fmt.Errorf("no such peer runs: %w", pool.ErrNotFound)
-		case (is == nil) == (wanted == nil):
-			return nil // as it is wanted
-		case wanted == nil:
-			change = pool.Remove(is)
-		default:
-			change = pool.Create(wanted)
-		}
-		_, err = at.Operate(ctx, pool.Write{Drains: []pool.Change[pool.Drain]{change}})
-		return err
+	return pauseCommand(e, pool.VerbUndrainPeer, "peer", &cobra.Command{
+		Use:   "undrain PEER... [--reason TEXT]",
+		Short: "Let peers take duties again",
 	})
 }

@@ -77,7 +77,8 @@ func (e *env) erase(cmd *cobra.Command, name string, agree func(*erasure) (bool,
 		if yes, err := agree(x); !yes || err != nil {
 			return err
 		}
-		if err := e.forget(ctx, at, x); err != nil {
+		done := pool.Command{Verb: pool.VerbEraseProvider, Target: name, By: who()}
+		if err := at.operator(e.now).Record(ctx, done, func() error { return e.forget(ctx, at, x) }); err != nil {
 			return fmt.Errorf("provider %s: not all is forgotten, do it again: %w", name, err)
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), name)
@@ -132,7 +133,7 @@ func hasProvider(s *pool.Snapshot, name string) (peer string, away bool) {
 	}
 	for _, o := range s.Offers {
 		if o.Catalog.Provider(name) != nil {
-			return o.Peer, !runs(s, o.Peer)
+			return o.Peer, !s.Runs(o.Peer)
 		}
 	}
 	return "", false

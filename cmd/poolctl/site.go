@@ -22,7 +22,7 @@ func siteOf(s *pool.Snapshot, now time.Time) *model.Site {
 		}
 	}
 	presence := func(peer string) pool.Presence {
-		if runs(s, peer) {
+		if s.Runs(peer) {
 			return pool.Present
 		}
 		return pool.Away
