@@ -3,6 +3,7 @@ package event
 import (
 	"cmp"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,9 @@ func each[T any](before, after []*T, key func(*T) string, differs func(before, a
 type differ struct {
 	before, after *pool.Snapshot
 	now           time.Time
-	events        []Event
+	// past says that nobody looked before: what is there may be there for long.
+	past   bool
+	events []Event
 }
 
 func (d *differ) add(e Event) { d.events = append(d.events, e) }
@@ -134,12 +137,23 @@ func (d *differ) request(before, after *pool.Request) {
 	switch {
 	case before == nil:
 		d.add(Event{
-			At: d.now, Kind: Request, Name: after.Client + "/" + after.ID, To: "requested", By: after.Client,
+			At: d.seen(after), Kind: Request, Name: after.Client + "/" + after.ID, To: "requested", By: after.Client,
 			Label: strings.Join(after.Labels, ","), Provider: after.Provider,
 		})
 	case after == nil:
 		d.add(Event{At: d.now, Kind: Request, Name: before.Client + "/" + before.ID, To: "gone", By: before.Client})
 	}
+}
+
+// seen is when a request was first seen: by who allocates, or else now.
+func (d *differ) seen(r *pool.Request) time.Time {
+	i, found := slices.BinarySearchFunc(d.after.Allocations, requestKey(r), func(a *pool.Allocation, key string) int {
+		return cmp.Compare(allocationKey(a), key)
+	})
+	if found && d.after.Allocations[i].Ref() == r.Ref() {
+		return d.after.Allocations[i].Created
+	}
+	return d.now
 }
 
 // allocation tells of an answer.

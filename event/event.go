@@ -81,10 +81,23 @@ func (e *Event) Human() bool {
 // and who got what.
 func (e *Event) Kept() bool { return e.Human() || e.Kind == Request }
 
-// Between returns what happened from one look to the next, in order of time. The
-// time is what records without one of their own happened at.
+// Between returns what happened from one look to the next, in order of time. What
+// the records have no time of happened now.
 func Between(before, after *pool.Snapshot, now time.Time) []Event {
 	d := differ{before: before, after: after, now: now.UTC().Truncate(time.Millisecond)}
+	return d.all()
+}
+
+// Of returns what the records tell of the past. What they have no time of happened
+// when it can have at the earliest, as far as that is known.
+func Of(s *pool.Snapshot, now time.Time) []Event {
+	d := differ{before: &pool.Snapshot{}, after: s, now: now.UTC().Truncate(time.Millisecond), past: true}
+	return d.all()
+}
+
+// all compares the two looks.
+func (d *differ) all() []Event {
+	before, after := d.before, d.after
 	each(before.Nodes, after.Nodes, nodeKey, d.node)
 	each(before.Builds, after.Builds, buildKey, d.build)
 	each(before.Uploads, after.Uploads, uploadKey, d.upload)
@@ -98,9 +111,6 @@ func Between(before, after *pool.Snapshot, now time.Time) []Event {
 	slices.SortStableFunc(d.events, func(a, b Event) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
 	return d.events
 }
-
-// Of returns what the records tell of the past.
-func Of(s *pool.Snapshot, now time.Time) []Event { return Between(&pool.Snapshot{}, s, now) }
 
 // Filter says which events are wanted; what it does not name may be anything.
 type Filter struct {

@@ -144,6 +144,28 @@ func TestRequestsAndPeers(t *testing.T) {
 	}
 }
 
+// What the records have no time of happened when somebody saw it, and not when they
+// were read.
+func TestThePast(t *testing.T) {
+	s := &pool.Snapshot{
+		Requests: []*pool.Request{{Client: "ci", ID: "1", CreateRevision: 5}, {Client: "ci", ID: "2", CreateRevision: 9}, {Client: "ci", ID: "3"}},
+		Allocations: []*pool.Allocation{
+			{Client: "ci", ID: "1", RequestRevision: 5, State: pool.AllocationFulfilled, Created: at(2), Since: at(3)},
+			{Client: "ci", ID: "2", RequestRevision: 8, State: pool.AllocationWaiting, Created: at(4), Since: at(4)},
+		},
+		Commands: []*pool.Command{{ID: "1", Verb: pool.VerbBuild, Target: "i", By: "ann", At: at(5), Done: true}},
+	}
+	want := []string{
+		"03:02 request ci/1:  -> requested by ci () after 0", "03:03 request ci/1:  -> fulfilled by allocator () after 60",
+		"03:04 request ci/2:  -> waiting by allocator () after 0",
+		"03:05 command image-build i:  -> asked by ann () after 0", "03:05 command image-build i: asked -> done by ann () after 0",
+		"03:30 request ci/2:  -> requested by ci () after 0", "03:30 request ci/3:  -> requested by ci () after 0",
+	}
+	if diff := cmp.Diff(want, said(Of(s, at(30)))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLog(t *testing.T) {
 	l := NewLog(5, time.Hour)
 	for i := range 8 {

@@ -26,7 +26,10 @@ func (d *differ) command(before, after *pool.Command) {
 		d.add(e)
 	}
 	if after.Done {
-		e.At, e.From, e.To = d.now, "asked", "done"
+		e.From, e.To = "asked", "done"
+		if !d.past {
+			e.At = d.now
+		}
 		if after.Error != "" {
 			e.To, e.Reason = "refused", after.Error
 		}

@@ -38,6 +38,7 @@ type View struct {
 	revision int64
 	current  *pool.Snapshot
 	synced   bool
+	gaps     int
 	contact  time.Time
 	wakes    map[chan struct{}]*subscription
 	// moved is closed and replaced whenever the revision changes, back when it
@@ -104,6 +105,15 @@ func (v *View) Synced() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.synced
+}
+
+// Gaps tells how often all records were listed anew because etcd had forgotten what
+// happened since the view last heard of it, or went back. What came and went in
+// between was never seen.
+func (v *View) Gaps() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.gaps
 }
 
 // LastContact returns when etcd last answered; zero if it never did. A view is
@@ -173,6 +183,9 @@ func (v *View) load(ctx context.Context) error {
 		v.store.seen.Store(revision)
 		close(v.back)
 		v.back = make(chan struct{})
+	}
+	if v.synced {
+		v.gaps++
 	}
 	v.tables, v.synced = fresh, true
 	v.advance(revision)

@@ -312,10 +312,16 @@ func TestViewRecovers(t *testing.T) {
 			pool.Update(r.node(t, "a"), r.node(t, "a").Moved(pool.NodeDeleted, pool.Allocator, "", at)),
 		}})
 		r.apply(t, pool.Write{By: pool.Allocator, Nodes: []pool.Change[pool.Node]{pool.Remove(r.node(t, "a"))}})
+		if v.Gaps() != 0 {
+			t.Errorf("%d gaps, and nothing was forgotten", v.Gaps())
+		}
 		if err := r.mem.Compact(r.mem.Revision()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * longestPause)
+		if v.Gaps() != 1 {
+			t.Errorf("%d gaps after compaction, want 1", v.Gaps())
+		}
 		if got := ids(v.Snapshot()); got != "b" {
 			t.Errorf("after compaction: %s", got)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poold/event"
 	"poold/pool"
 )
 
@@ -63,6 +64,7 @@ func (e *env) completions(root *cobra.Command) {
 			e.completeFlags(verb, map[string]names{
 				"provider": providerNames, "label": labelNames, "image": imageNames,
 				"state": func(*pool.Snapshot) []string { return states[noun.Name()] },
+				"kind":  func(*pool.Snapshot) []string { return event.Kinds() }, "request": requestNames,
 			})
 		}
 	}

@@ -87,7 +87,7 @@ func command(now func() time.Time) *cobra.Command {
 	list, remove := nodeList(&e), nodeDelete(&e)
 	list.Short, remove.Short = "List nodes (node list)", "Delete nodes (node delete)"
 	root.AddCommand(list, remove, node(&e), request(&e), image(&e), upload(&e), provider(&e), label(&e), leak(&e),
-		peer(&e), top(&e), freeze(&e), unfreeze(&e), records(&e), configuration(&e), versionOf(), manual.Command())
+		peer(&e), events(&e), top(&e), freeze(&e), unfreeze(&e), records(&e), configuration(&e), versionOf(), manual.Command())
 	root.AddCommand(nodepool(&e)...)
 	if err := errors.Join(oldFlags(&e, list, remove), oldGlobals(root)); err != nil {
 		panic(err) // a flag that is not there

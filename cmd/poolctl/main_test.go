@@ -134,6 +134,11 @@ func TestOutput(t *testing.T) {
 		"label-list-name":     "label list -o name",
 		"peer-list":           "peer list",
 		"peer-list-yaml":      "peer list -o yaml",
+		"event-list":          "event list",
+		"event-list-wide":     "event list --kind node --request zuul/099 -o wide",
+		"event-list-json":     "event list --since 40m --provider north --image noble -o json",
+		"event-list-yaml":     "event list --name zuul/099 -o yaml",
+		"event-list-name":     "event list --human -o name",
 		"top":                 "top",
 		"top-json":            "top -o json",
 	} {

@@ -72,10 +72,17 @@ func (t table[T]) tabulate(w io.Writer, wide bool, items []T) error { //nolint:r
 	}
 	row(func(c column[T]) string { return c.title })
 	for _, i := range items {
-		row(func(c column[T]) string { return cmp.Or(c.value(i), "-") })
+		row(func(c column[T]) string { return cmp.Or(oneLine(c.value(i)), "-") })
 	}
 	return tw.Flush()
 }
+
+// oneLine is a text without what would make another line or column of it: clients
+// call requests as they like.
+func oneLine(text string) string { return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(text) }
+
+// encodeLine writes one value as JSON in a line.
+func encodeLine(w io.Writer, value any) error { return json.NewEncoder(w).Encode(value) }
 
 // encode writes one value as JSON or YAML, with the same keys.
 func encode(w io.Writer, format string, value any) error {

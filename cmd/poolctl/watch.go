@@ -50,19 +50,8 @@ func (e *env) shows(cmd *cobra.Command, check func() error, show view) *cobra.Co
 // how it is meant to end.
 func (e *env) watch(ctx context.Context, w io.Writer, show view) error {
 	return e.open(ctx, func(at *conn) error {
-		ctx, cancel := context.WithCancel(ctx)
-		view := at.View()
-		changed, unsubscribe := view.Subscribe()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_ = view.Run(ctx) // ends with ctx
-		}()
-		defer func() {
-			cancel()
-			unsubscribe()
-			<-ended
-		}()
+		view, changed, stop := at.follow(ctx)
+		defer stop()
 		if err := view.WaitFor(ctx, 1); err != nil {
 			return nil // interrupted
 		}
