@@ -34,7 +34,8 @@ func (l *Log) Add(now time.Time, events []Event) {
 	for drop < len(l.events) && now.Sub(l.events[drop].At) > l.age {
 		drop++
 	}
-	l.events = slices.Delete(l.events, 0, drop) // what is dropped is not kept alive
+	clear(l.events[:drop]) // what is dropped is not kept alive
+	l.events = l.events[drop:]
 }
 
 // After returns the events that are wanted after a number, oldest first, most at

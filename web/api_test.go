@@ -215,4 +215,8 @@ func TestEvents(t *testing.T) {
 	if !strings.Contains(body, `href="/nodes/n00003"`) {
 		t.Error("the page does not show it")
 	}
+	s.look(time.Now().Add(2 * defaultEventAge))
+	if _, total, _ := listed(t, s, "events?limit=10"); total != 0 {
+		t.Errorf("%d events are remembered for longer than they should be", total)
+	}
 }
