@@ -33,6 +33,7 @@ func functions() template.FuncMap {
 		"level":    level,
 		"slotText": slotText,
 		"slowest":  slowest,
+		"grouped":  grouped,
 		"tab":      func(v view, section, href, text string) tab { return tab{href, text, v.Section == section} },
 		"half":     func(x, wide int) int { return x + wide/2 },
 		"above":    func(y int) int { return y - 5 },
@@ -129,6 +130,39 @@ func slotText(n *pool.Node) string {
 type tab struct {
 	Href, Text string
 	Here       bool
+}
+
+// troubleGroup is the troubles of one class: those that are shown, and those that
+// are shown to who wants to see them.
+type troubleGroup struct {
+	Class       string
+	Shown, More []model.Trouble
+}
+
+// grouped groups troubles, so that the many of one class hide no other one.
+func grouped(all []model.Trouble) []troubleGroup {
+	const few = 3
+	var groups []troubleGroup
+	at := map[string]int{}
+	for _, t := range all {
+		i, known := at[t.Class]
+		if !known {
+			i = len(groups)
+			at[t.Class] = i
+			groups = append(groups, troubleGroup{Class: t.Class})
+		}
+		if g := &groups[i]; len(g.Shown) < few {
+			g.Shown = append(g.Shown, t)
+		} else {
+			g.More = append(g.More, t)
+		}
+	}
+	for i := range groups {
+		if g := &groups[i]; len(g.More) == 1 { // as long as the word that there is more
+			g.Shown, g.More = append(g.Shown, g.More...), nil
+		}
+	}
+	return groups
 }
 
 // slowest is the service of a provider that is let through least; without a name

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"poold/pool"
+	"poold/test/proc"
 	"poold/test/scale"
 	"poold/web"
 )
@@ -70,6 +71,27 @@ func (l *large) change() {
 	case l.changed <- struct{}{}:
 	default:
 	}
+}
+
+// The pages that grow with an installation hold a large one, and what somebody has
+// opened there stays open when it is replaced.
+func TestLargePages(t *testing.T) {
+	l := startLarge(t)
+	b := open(t)
+	b.visit(l.url, "large", map[string]string{
+		"overview": "/", "images": "/images", "request": "/requests/" + scale.Client + "/400-0000000007", "provider": "/providers/" + scale.Provider(1),
+	}, looks()[0], looks()[2])
+	b.as(looks()[0])
+	b.do(chromedp.Navigate(l.url), chromedp.Click("#more-upload-fails summary"), chromedp.WaitVisible("#more-upload-fails li"),
+		chromedp.Evaluate(`document.querySelector("#wrong ul").dataset.old = 1`, nil))
+	l.change()
+	proc.Await(t, "the list of what is wrong is a new one", limit, func() (string, bool) {
+		return "", value[bool](b, `!document.querySelector("#wrong [data-old]")`)
+	})
+	if !value[bool](b, `document.querySelector("#more-upload-fails").open`) {
+		t.Error("what was open is closed")
+	}
+	b.silent()
 }
 
 // timing is what a browser measured of a page, in milliseconds since somebody

@@ -24,14 +24,14 @@ import (
 
 // visit opens every page in every look: no word on the console, all that a
 // screen reader needs, nothing too wide; and takes pictures.
-func (b *browser) visit(s *site, state string, paths map[string]string) {
+func (b *browser) visit(web, state string, paths map[string]string, looks ...look) {
 	b.t.Helper()
 	dir := shots(b.t)
-	for _, l := range looks() {
+	for _, l := range looks {
 		b.as(l)
 		for name, path := range paths {
 			what := strings.Join([]string{state, name, l.name}, "-")
-			b.do(chromedp.Navigate(s.Web+path), chromedp.WaitVisible("main h1, main h2"))
+			b.do(chromedp.Navigate(web+path), chromedp.WaitVisible("main h1, main h2"))
 			b.accessible(what)
 			b.fits(what, l.wide)
 			b.shoot(dir, what)
@@ -57,7 +57,7 @@ func TestPages(t *testing.T) {
 	s := startSite(t)
 	b := open(t)
 	node := s.fulfilled(t, s.ask(t, "well", demo.Small))[0]
-	b.visit(s, "well", paths(node.ID, "well"))
+	b.visit(s.Web, "well", paths(node.ID, "well"), looks()...)
 	b.themes(s)
 	b.plain(s)
 
@@ -82,7 +82,7 @@ func TestPages(t *testing.T) {
 		seen := string(body)
 		return fmt.Sprint(err, len(seen)), failed != "" && strings.Contains(seen, "demo-south: ") && strings.Contains(seen, "demo-north is full")
 	}, s.Process)
-	b.visit(s, "faulty", paths(failed, "waits-2"))
+	b.visit(s.Web, "faulty", paths(failed, "waits-2"), looks()...)
 }
 
 // themes chooses a theme with the keyboard, and comes back to the same page.

@@ -102,6 +102,9 @@ func (c *site) nodes() {
 // node adds a node in a state, with the life that leads there.
 func (c *site) node(i int, state pool.NodeState) {
 	begin := c.before(3 * time.Hour)
+	if state == pool.NodeDeleting {
+		begin = c.now.Add(-2 * time.Hour)
+	}
 	n := &pool.Node{
 		V: 1, ID: pool.NodeID(c.id()), Provider: Provider(c.random.IntN(Providers)), Pool: "main", Label: Label(i), AZ: "nova",
 		State: pool.NodePending, Created: begin, Since: begin, Cloud: "openstack", Flavor: "ci.8gb", FlavorID: "8",
@@ -134,6 +137,11 @@ func (c *site) node(i int, state pool.NodeState) {
 			n.Failure = []pool.Kind{pool.KindTimeout, pool.KindUnclassified, pool.KindUnreachable}[c.random.IntN(3)]
 			n.Evidence = "the last that the console said"
 			move(to, pool.Launcher, "no answer on port 22 within 10m0s", 10*time.Minute)
+		case pool.NodeDeleting:
+			if state == to && n.Provider != Provider(broken) {
+				at = c.before(5 * time.Minute) // only there they are stuck
+			}
+			move(to, pool.Launcher, "", time.Second)
 		default:
 			move(to, pool.Launcher, "", time.Minute)
 		}

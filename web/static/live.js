@@ -13,17 +13,19 @@
 	};
 
 	const sections = (doc) => [...doc.querySelectorAll("main section[id]")];
-	const inside = (part) => [...part.querySelectorAll("a, [tabindex]")];
+	const inside = (part) => [...part.querySelectorAll("a, summary, [tabindex]")];
 
 	// busy is a part in which somebody fills in a form.
-	const busy = (part) => part.querySelector("details[open]") || part.contains(document.activeElement.closest("form"));
+	const busy = (part) => part.querySelector("details[open] form") || part.contains(document.activeElement.closest("form"));
 
 	// swap puts now in the place of old, if they differ; the focus stays where it
-	// was, so that nobody loses the place.
+	// was, and open what was, so that nobody loses the place.
 	const swap = (old, now) => {
 		if (!old || !now || busy(old) || old.isEqualNode(now)) return;
 		const at = inside(old).indexOf(document.activeElement);
+		const open = [...old.querySelectorAll("details[open]")].map((part) => part.id);
 		old.replaceWith(document.importNode(now, true));
+		for (const id of open) document.getElementById(id)?.setAttribute("open", "");
 		if (at >= 0) inside(document.getElementById(now.id) || document)[at]?.focus({ preventScroll: true });
 	};
 
