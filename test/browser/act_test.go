@@ -90,15 +90,20 @@ func (g *guarded) act(page, offer string) {
 	g.pressed[verb+": "+offer] = reason
 }
 
-// ready waits for a node that nobody has.
-func (g *guarded) ready(t *testing.T) string {
+// idle waits until there are as many nodes ready as are wanted, and nothing is made
+// or deleted, and returns one of them: poold lets it be.
+func (g *guarded) idle(t *testing.T) string {
 	t.Helper()
 	var id string
-	proc.Await(t, "a node is ready", limit, func() (string, bool) {
-		for _, n := range g.list(t, "nodes?state=ready") {
-			id, _ = n["id"].(string)
+	proc.Await(t, "as many nodes are ready as are wanted", limit, func() (string, bool) {
+		count := map[any]int{}
+		for _, n := range g.list(t, "nodes") {
+			if count[n["state"]]++; n["state"] == "ready" {
+				id, _ = n["id"].(string)
+			}
 		}
-		return id, id != ""
+		return fmt.Sprint(count), count["ready"] == demo.SmallReady+demo.LargeReady &&
+			count["pending"]+count["building"]+count["used"]+count["failed"]+count["deleting"] == 0
 	}, g.Process)
 	return id
 }
@@ -127,7 +132,7 @@ func TestActions(t *testing.T) {
 	g.act("/nodes/"+node.ID, "End the hold")
 	taken := g.fulfilled(t, g.ask(t, "taken", demo.Small))[0]
 	g.act("/nodes/"+taken.ID, "Take away and delete")
-	g.act("/nodes/"+g.ready(t), "Delete")
+	g.act("/nodes/"+g.idle(t), "Delete")
 	g.act("/providers/demo-north", "Pause")
 	g.act("/providers/demo-north", "Unpause")
 	g.act("/images/ubuntu-noble", "Pause")

@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"poold/test/demo"
 	"poold/test/etcd"
 	"poold/test/proc"
+	"poold/test/protocol"
 )
 
 const (
@@ -85,20 +85,6 @@ func (o *operator) want(status int, method, path, body string, head ...string) s
 	return text
 }
 
-// node waits for a node in a state, and returns its id.
-func (o *operator) node(state string, needs ...*proc.Process) string {
-	o.t.Helper()
-	var list struct{ Items []struct{ ID string } }
-	proc.Await(o.t, "a node is "+state, answerLimit, func() (string, bool) {
-		_, text, err := o.send(http.MethodGet, "/api/v1/nodes?state="+state, "")
-		if err == nil {
-			err = json.Unmarshal([]byte(text), &list)
-		}
-		return fmt.Sprint(text, err), err == nil && len(list.Items) > 0
-	}, needs...)
-	return list.Items[0].ID
-}
-
 // Who has a certificate of the operators' authority acts under its name, through the
 // API and through forms; others read, or are refused.
 func TestCertificateActs(t *testing.T) {
@@ -120,7 +106,7 @@ func TestCertificateActs(t *testing.T) {
 		status, text, err := someone.send(http.MethodGet, "/readyz", "")
 		return fmt.Sprint(status, text, err), status == http.StatusOK
 	})
-	id := certified.node("ready", w.needs...)
+	id := w.fulfilled(w.ask("held", protocol.Want{Labels: []string{demo.Small}}), demo.Small)[0].ID
 	hold := fmt.Sprintf(`{"verb":"node-hold","target":%q,"reason":"with a certificate","ttl":"1h"}`, id)
 	if _, _, err := stranger.send(http.MethodGet, "/healthz", ""); err == nil {
 		t.Error("a certificate of another authority is let in")

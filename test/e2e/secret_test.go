@@ -61,9 +61,10 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	site.AwaitReady(peer)
 	w.awaitMinReady()
-	w.reach(w.fulfilled(w.ask("secret", protocol.Want{Labels: []string{demo.Small}}), demo.Small)...)
+	nodes := w.fulfilled(w.ask("secret", protocol.Want{Labels: []string{demo.Small}}), demo.Small)
+	w.reach(nodes...)
 
-	outputs, session := w.actAsAnn(canary+"token-of-ann-0123456789", canary+"a-token-of-nobody")
+	outputs, session := w.actAsAnn(nodes[0].ID, canary+"token-of-ann-0123456789", canary+"a-token-of-nobody")
 	outputs["etcd"] = everything(t, site.Etcd.Etcd)
 	kept, err := os.ReadFile(log)
 	if outputs["audit log"] = string(kept); err != nil || !strings.Contains(outputs["audit log"], "a reason") {
@@ -114,12 +115,12 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 }
 
-// actAsAnn has ann act with her token, in a program and in a browser, and somebody
-// with a token that is wrong, and returns what they are shown, and her session.
-func (w *world) actAsAnn(token, wrong string) (shown map[string]string, session string) {
+// actAsAnn has ann hold a node with her token, in a program and in a browser, and
+// somebody with a token that is wrong, and returns what they are shown, and her
+// session.
+func (w *world) actAsAnn(node, token, wrong string) (shown map[string]string, session string) {
 	w.t.Helper()
 	o := &operator{t: w.t, web: w.web, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	node := o.node("ready", w.needs...)
 	hold := fmt.Sprintf(`{"verb":"node-hold","target":%q,"reason":"a reason"}`, node)
 	shown = map[string]string{
 		"a wrong token":   o.want(http.StatusUnauthorized, http.MethodPost, "/api/v1/actions", hold, "Content-Type", jsonKind, "Authorization", "Bearer "+wrong),
