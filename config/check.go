@@ -36,6 +36,7 @@ func (c *checker) check() {
 	c.checkImages()
 	c.checkImageURL()
 	c.checkAddress(c.doc.tracing.endpoint, "http://127.0.0.1:4318")
+	c.checkMachine(c.doc.statsd.host)
 	for i := range c.doc.providers {
 		c.checkProvider(&c.doc.providers[i])
 	}

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"slices"
+	"strings"
 
 	"poold/pool"
 )
@@ -34,6 +36,13 @@ func (c *checker) checkAddress(address value[string], example string) {
 	u, err := url.Parse(address.v)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
 		c.errorf(address.at, "must be an address such as %s", example)
+	}
+}
+
+// checkMachine checks that a text is the name or address of a machine, and no more.
+func (c *checker) checkMachine(host value[string]) {
+	if host.set && net.ParseIP(host.v) == nil && (host.v == "" || strings.ContainsAny(host.v, ":/@ ")) {
+		c.errorf(host.at, "must be the name or address of a machine, without a port")
 	}
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	// Tracing is the address of the collector that is told of traces; empty leaves
 	// it to the environment.
 	Tracing string
+	Statsd  Statsd
 }
 
 // Etcd says how to reach etcd. At most one of Endpoints and Embedded is set;
@@ -63,6 +64,12 @@ type Web struct {
 	Closed bool
 	// TLS encrypts what is served, unless it is empty.
 	TLS TLS
+}
+
+// Statsd says where a statsd server is; an empty host leaves it to the environment.
+type Statsd struct {
+	Host string
+	Port int
 }
 
 // Uploads bounds what one peer uploads, to all providers together; zero values

@@ -135,6 +135,7 @@ func TestDefaults(t *testing.T) {
 		Etcd:    config.Etcd{Prefix: "/poold/v1", LeaseTTL: 10 * time.Second},
 		Roles:   []pool.Role{pool.RoleAllocator, pool.RoleLauncher, pool.RoleBuilder},
 		Web:     config.Web{Port: 8005, ListenAddress: "0.0.0.0", EventAge: 24 * time.Hour},
+		Statsd:  config.Statsd{Port: 8125},
 		Builder: config.BuilderDirs{LogDir: "/var/log/nodepool/builds", LogRetention: 7, MaxBuilds: 2},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(func(a, b config.Secret) bool { return a.Reveal() == b.Reveal() })); diff != "" {

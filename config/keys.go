@@ -19,6 +19,7 @@ type document struct {
 	etcd                           etcd
 	web                            web
 	tracing                        tracing
+	statsd                         statsd
 	maxHoldAge                     value[time.Duration]
 	tenants                        []tenant
 	labels                         []label
@@ -52,6 +53,11 @@ type web struct {
 
 type tracing struct {
 	endpoint value[string]
+}
+
+type statsd struct {
+	host value[string]
+	port value[int64]
 }
 
 type tenant struct {
@@ -118,8 +124,11 @@ func freshDocument() document {
 		roles:        preset(roles),
 		etcd:         freshEtcd(),
 		web:          freshWeb(),
+		statsd:       freshStatsd(),
 	}
 }
+
+func freshStatsd() statsd { return statsd{port: preset(int64(8125))} }
 
 func freshEtcd() etcd {
 	return etcd{prefix: preset("/poold/v1"), leaseTTL: preset(10 * time.Second)}
@@ -144,6 +153,8 @@ func documentKeys() table[document] {
 				"Where the web server listens."),
 			one("tracing", func(d *document) *tracing { return &d.tracing }, tracingKeys(),
 				"Whom to tell of the lives of nodes and requests, as traces."),
+			one("statsd", func(d *document) *statsd { return &d.statsd }, statsdKeys(),
+				"Whom to tell what nodepool told statsd."),
 			text("elements-dir", func(d *document) *value[string] { return &d.elementsDir },
 				"Where diskimage-builder finds elements (`ELEMENTS_PATH`)."),
 			text("images-dir", func(d *document) *value[string] { return &d.imagesDir },
@@ -274,6 +285,21 @@ func tracingKeys() table[tracing] {
 		fields: []field[tracing]{
 			text("endpoint", func(t *tracing) *value[string] { return &t.endpoint },
 				"The address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`."),
+		},
+	}
+}
+
+func statsdKeys() table[statsd] {
+	return table[statsd]{
+		title: "statsd",
+		about: "Off unless this, or nodepool's variables `STATSD_HOST` and `STATSD_PORT`, say where a server is. " +
+			"What it is told is listed in [migration.md](migration.md#dashboards).",
+		fresh: freshStatsd,
+		fields: []field[statsd]{
+			text("host", func(s *statsd) *value[string] { return &s.host },
+				"The name or address of the server.").needed(),
+			integer("port", 1, math.MaxUint16, func(s *statsd) *value[int64] { return &s.port },
+				"Its UDP port."),
 		},
 	}
 }

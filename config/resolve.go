@@ -27,6 +27,7 @@ func resolve(d *document) *Config {
 			LogDir: d.logDir.v, LogRetention: int(d.logRetention.v), MaxBuilds: int(d.maxBuilds.v),
 		},
 		Tracing: d.tracing.endpoint.v,
+		Statsd:  Statsd{Host: d.statsd.host.v, Port: int(d.statsd.port.v)},
 		Uploads: Uploads{Max: int(d.maxUploads.v), BytesPerSecond: d.uploadBandwidth.v * megabyte},
 	}
 	for _, r := range d.roles.v {

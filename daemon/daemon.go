@@ -23,6 +23,7 @@ import (
 	"poold/config"
 	"poold/internal/sleep"
 	"poold/pool"
+	"poold/statsd"
 	"poold/store"
 	"poold/store/kv"
 	"poold/store/kv/etcdkv"
@@ -78,6 +79,8 @@ type Daemon struct {
 	open atomic.Pointer[web.Server]
 	// teller tells of traces; nil if nobody wants to hear.
 	teller *trace.Teller
+	// stats tells a statsd server; nil if there is none.
+	stats *statsd.Teller
 	// writes tells whether etcd takes changes.
 	writes *noted
 }
@@ -242,11 +245,15 @@ func (d *Daemon) serve(ctx context.Context, address net.Addr) error {
 	if d.teller, err = d.newTeller(); err != nil {
 		return err
 	}
+	if d.stats, err = d.newStats(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	view := d.view.Load()
 	d.open.Store(pages)
 	g.Go(func() error { return pages.Run(ctx) })
 	g.Go(func() error { return d.teller.Run(ctx) })
+	g.Go(func() error { return d.stats.Run(ctx) })
 	g.Go(func() error { return view.Run(ctx) })
 	g.Go(func() error { return d.sessions(ctx) })
 	g.Go(func() error { return d.followClouds(ctx) })

@@ -313,8 +313,8 @@ func (d *Daemon) perform(ctx context.Context, session *store.Session, ownership 
 	}
 	records := d.records(ownership, duty)
 	defer records.Close()
-	if d.teller != nil {
-		records.Tell(func(w *pool.Write) { d.teller.Tell(d.installation, w) })
+	if d.teller != nil || d.stats != nil {
+		records.Tell(d.tell)
 	}
 	if duty.limits != nil {
 		return d.performGroup(ctx, session, duty, owned, records)

@@ -238,6 +238,7 @@ func restartKeys(before, after *config.Config) []string {
 		"roles":            slices.Equal(before.Roles, after.Roles),
 		"webapp":           before.Web == after.Web,
 		"tracing":          before.Tracing == after.Tracing,
+		"statsd":           before.Statsd == after.Statsd,
 		"max-uploads":      before.Uploads.Max == after.Uploads.Max,
 		"upload-bandwidth": before.Uploads.BytesPerSecond == after.Uploads.BytesPerSecond,
 	} {

@@ -20,6 +20,7 @@ import (
 	"poold/internal/golden"
 	"poold/launcher"
 	"poold/pool"
+	"poold/statsd"
 	"poold/trace"
 	"poold/uploader"
 	"poold/web"
@@ -97,6 +98,9 @@ func everything(t *testing.T) []*dto.MetricFamily {
 	newPace(r)
 	newFileMetrics(r)
 	if _, err := trace.New(trace.Config{Endpoint: "http://127.0.0.1:4318", Registerer: r, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statsd.New(statsd.Config{Host: "127.0.0.1", Registerer: r, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	allocator.New(allocator.Config{Registerer: r, Log: log})

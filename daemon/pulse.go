@@ -50,6 +50,18 @@ func (p *pulse) begin(key string, loop unseen) (end func()) {
 	}
 }
 
+// does tells whether the loop of a duty turns here.
+func (p *pulse) does(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, turns := range p.loops {
+		if turns == key {
+			return true
+		}
+	}
+	return false
+}
+
 // loopMetrics tells Prometheus of the loops of the duties.
 type loopMetrics struct {
 	pulse     *pulse

@@ -3,6 +3,7 @@ package daemon
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,19 @@ func (r *registry) drop(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.duties, key)
+}
+
+// of are the metrics of the duties whose keys begin so.
+func (r *registry) of(prefix string) prometheus.Gatherers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all prometheus.Gatherers
+	for key, metrics := range r.duties {
+		if strings.HasPrefix(key, prefix) {
+			all = append(all, metrics)
+		}
+	}
+	return all
 }
 
 // Gather is part of prometheus.Gatherer.

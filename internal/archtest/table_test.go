@@ -50,6 +50,7 @@ func table() []row {
 		{"web/login", nil, []string{httpPkg}},
 		{"web/model", []string{"pool"}, nil},
 		{"trace", []string{"event", "pool"}, []string{"go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/proto/otlp", prometheus, zap}},
+		{"statsd", []string{"pool"}, []string{prometheus, zap}},
 		{"event", []string{"pool"}, nil},
 		{"operate", []string{"pool"}, nil},
 

@@ -1,5 +1,6 @@
-// Package collector is a collector of OpenTelemetry's traces for tests: it takes
-// OTLP over HTTP, and keeps what it was told.
+// Package collector has what collects traces and statistics in tests, and keeps what
+// it was told: an OpenTelemetry collector, which takes OTLP over HTTP, and a statsd
+// server.
 package collector
 
 import (
