@@ -277,8 +277,12 @@ func (p *partial) take(from string, r *http.Response) (bool, error) {
 		return false, p.begin(from, r)
 	case r.StatusCode == http.StatusPartialContent && p.size > 0:
 		return false, p.proceed(r)
-	case r.StatusCode == http.StatusRequestedRangeNotSatisfiable && p.size > 0 && p.total == p.size:
-		return true, nil
+	case r.StatusCode == http.StatusRequestedRangeNotSatisfiable && p.size > 0:
+		if p.total == p.size {
+			return true, nil
+		}
+		// There is no more of it, and what is here is not what it was said to be.
+		return false, errors.Join(refused(r), p.discard())
 	}
 	return false, refused(r)
 }

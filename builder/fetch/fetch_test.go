@@ -357,3 +357,32 @@ func withCause(t *testing.T) (context.Context, context.CancelCauseFunc) {
 	t.Cleanup(func() { cancel(nil) })
 	return ctx, cancel
 }
+
+// A server that says that a file is longer than it is spoils one call: what came of
+// it is not gone on with for ever.
+func TestLongerThanItIs(t *testing.T) {
+	s := newServer(t, 3000)
+	path, c := filepath.Join(t.TempDir(), "disk.img"), New()
+	s.serve = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("ETag", s.etag)
+		w.Header().Set("Content-Length", "7000")
+		_, _ = w.Write(s.data[:1000])
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if _, _, err := fetchInto(t, c, s.source(), path); err == nil {
+		t.Error("a part of it is said to be all")
+	}
+	s.mu.Lock()
+	s.serve = nil
+	s.mu.Unlock()
+	for range 3 {
+		if _, _, err := fetchInto(t, c, s.source(), path); err == nil {
+			same(t, path, s.data)
+			return
+		}
+	}
+	t.Error("a good server could not mend it")
+}
