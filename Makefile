@@ -40,7 +40,7 @@ test-web: ## the pages in chromium, in both themes and on a phone's screen; POOL
 	go test -tags browser -count=1 -timeout 10m ./test/browser ./test/prometheus
 
 .PHONY: test-troubles
-test-troubles: ## eight troubles are staged, alert, and are cured as the runbook says: ten minutes; root
+test-troubles: ## eight troubles are staged, alert, and are cured as the runbook says: eight minutes; root
 	go test -tags browser -count=1 -timeout 60m -v -run TestTroubles ./test/trouble
 
 .PHONY: test-kill
