@@ -96,8 +96,9 @@ func FuzzFetch(f *testing.F) {
 		if known {
 			source.Checksum = "sha256:" + sum
 		}
-		// Both may spoil a call, and what they left one more.
-		for range 4 {
+		// Each may spoil a call, and what the last one left two more: one that goes on
+		// with it, and one that finds out that there is no more.
+		for range 5 {
 			origin, err := c.Fetch(t.Context(), source, path, io.Discard)
 			if err != nil {
 				continue
