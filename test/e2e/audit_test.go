@@ -22,6 +22,7 @@ type deed struct{ Kind, Name, To, By, Reason string }
 // What humans do by poolctl and by the web port is in the audit log, once each, with
 // who and why, over a restart as well; what is written there stays as it was.
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	const token = "a-token-that-nobody-guesses"
 	site := demo.NewSite(t, poold(), root)
 	dir := t.TempDir()

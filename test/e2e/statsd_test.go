@@ -27,6 +27,7 @@ func told(s *collector.Statsd, begin, end string) int {
 // One peer allocates and builds, and two launch: each launch, build and upload is
 // told of once, by one of them, and how things stand by the one that knows.
 func TestStatsd(t *testing.T) {
+	t.Parallel()
 	front, back, third := collector.StartStatsd(t), collector.StartStatsd(t), collector.StartStatsd(t)
 	site := demo.NewSite(t, poold(), root)
 	site.Amend(func(text string) string {
