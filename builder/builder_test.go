@@ -152,10 +152,12 @@ func TestBuildsAreStampedWithThePeersTime(t *testing.T) {
 	ended := make(chan error, 1)
 	b := h.builder()
 	go func() { ended <- b.Run(ctx) }()
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
 	for changed := h.store.Changed(); !slices.Equal(h.states(), []string{string(pool.BuildReady)}); changed = h.store.Changed() {
 		select {
 		case <-changed:
-		case <-time.After(time.Minute):
+		case <-limit.C:
 			t.Fatalf("no build is ready: %v", h.states())
 		}
 	}
