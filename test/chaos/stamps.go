@@ -11,10 +11,12 @@ import (
 // old before it is written and seen, and less than the clocks are wrong.
 const apart = 5 * time.Minute
 
-// astray lists the records of nodes and allocations that were stamped by another
-// clock than the first one was: peers agree on the time.
+// astray says of the first record of a node or an allocation that was stamped by
+// another clock than the others before it, and how many more were: peers agree on
+// the time.
 func astray(history []event) []string {
-	var problems []string
+	var problem string
+	wrong := 0
 	var first *time.Duration
 	stamped := map[string]time.Time{}
 	for _, e := range history {
@@ -32,9 +34,14 @@ func astray(history []event) []string {
 			first = &ahead
 		}
 		if d := ahead - *first; d.Abs() > apart {
-			problems = append(problems, fmt.Sprintf("at revision %d %s: it is stamped by a clock that differs by %v from the others'",
-				e.revision, e.key, d.Round(time.Second)))
+			if wrong++; wrong == 1 {
+				problem = fmt.Sprintf("at revision %d %s: it is stamped by a clock that differs by %v from the others'",
+					e.revision, e.key, d.Round(time.Second))
+			}
 		}
 	}
-	return problems
+	if wrong == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s, and so are %d more", problem, wrong-1)}
 }
