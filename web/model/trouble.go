@@ -401,10 +401,25 @@ type Class struct {
 // runbook.
 func Classes() []Class {
 	return []Class{
-		{"etcd-away", Bad}, {"etcd-slow", Bad}, {"unreadable", Bad}, {"frozen", Bad}, {NobodyDoes, Bad},
-		{"provider-trouble", Bad}, {"provider-silent", Bad}, {"provider-held", Bad}, {"sweep-frozen", Warn}, {"rate-limited", Warn},
-		{"launches-fail", Bad}, {"cloud-full", Warn}, {"quota-full", Warn}, {"deletes-stuck", Warn},
-		{"image-bad", Bad}, {"build-fails", Warn}, {"upload-fails", Warn}, {"never-released", Warn}, {"waits-long", Warn},
+		{"etcd-away", Bad},
+		{"etcd-slow", Bad},
+		{"unreadable", Bad},
+		{"frozen", Bad},
+		{NobodyDoes, Bad},
+		{"provider-trouble", Bad},
+		{"provider-silent", Bad},
+		{"provider-held", Bad},
+		{"sweep-frozen", Warn},
+		{"rate-limited", Warn},
+		{"launches-fail", Bad},
+		{"cloud-full", Warn},
+		{"quota-full", Warn},
+		{"deletes-stuck", Warn},
+		{"image-bad", Bad},
+		{"build-fails", Warn},
+		{"upload-fails", Warn},
+		{"never-released", Warn},
+		{"waits-long", Warn},
 	}
 }
 
