@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +15,8 @@ import (
 	"poold/test/proc"
 )
 
-const (
-	// root is where the repository is.
-	root = "../.."
-	// settleLimit is within which records and clouds agree once nobody dies
-	// any more. It is as long as poold may take to find and remove a leak, of
-	// which those of images are looked for every ten minutes.
-	settleLimit = 25 * time.Minute
-)
+// root is where the repository is.
+const root = "../.."
 
 // bin is the folder of the binaries, which are built once.
 var bin string
@@ -31,7 +24,7 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if bin = os.Getenv(insideVariable); bin != "" {
+	if bin = Inside(); bin != "" {
 		return m.Run()
 	}
 	return proc.RunBuilt(m, &bin, "-tags", "chaos", root+"/cmd/poold", root+"/cmd/poolctl")
@@ -50,17 +43,10 @@ type trial struct {
 	peer     *proc.Process
 }
 
-// newTrial starts everything but a peer. The seed is that of CHAOS_SEED, or a
-// new one.
+// newTrial starts everything but a peer.
 func newTrial(t *testing.T) *trial {
 	t.Helper()
-	seed := rand.Uint64()
-	if text := os.Getenv("CHAOS_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seed := Seed(t)
 	short := ""
 	if testing.Short() {
 		short = " -short"

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"poold/cloud"
@@ -39,30 +40,22 @@ func (g *gate) note(r *http.Request, at time.Time) {
 	region, rest, _ := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
 	service, _, _ := strings.Cut(rest, "/")
 	if number, ok := strings.CutPrefix(region, "R"); ok {
-		limit := "g" + number + " " + service
+		limit := "p" + number + " " + service
 		g.came[limit] = append(g.came[limit], at)
 	}
 }
 
-// calls judges how many calls left the limiters of all peers, by their logs, and
-// how many came to the clouds (I6).
-func (s *spread) calls(logs map[string][]byte) (problems []string, fullest string) {
-	s.t.Helper()
-	left := map[string][]call{}
-	for name, log := range logs {
-		for limit, calls := range callsOf(log, s.wrong[name]) {
-			left[limit] = append(left[limit], calls...)
-		}
-	}
-	for i := range regions {
-		if name := fmt.Sprintf("g%d compute", i); len(left[name]) == 0 || len(s.gate.came[name]) == 0 {
-			s.t.Fatalf("limit %s: %d calls left, %d came: nothing is to be judged", name, len(left[name]), len(s.gate.came[name]))
-		}
-	}
-	problems, fullest = exceeded(left, perSecond)
+// crowded judges how many calls came to the clouds, by those that left (I6).
+func (s *clouds) crowded(t *testing.T, left map[string][]call) []string {
+	t.Helper()
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	return append(problems, crowded(s.gate.came, left, perSecond)...), fullest
+	for i := range regions {
+		if name := fmt.Sprintf("p%d compute", i); len(s.gate.came[name]) == 0 {
+			t.Fatalf("limit %s: no call came: nothing is to be judged", name)
+		}
+	}
+	return crowded(s.gate.came, left, perSecond)
 }
 
 // stranger is something in a cloud that nobody may touch, for it does not carry
@@ -76,18 +69,18 @@ type stranger struct {
 
 // strangers puts some into every cloud: without a mark, with a name like ours, and
 // with the mark of another installation.
-func (s *spread) strangers() []stranger {
-	s.t.Helper()
+func (s *clouds) strangers(t *testing.T) []stranger {
+	t.Helper()
 	var all []stranger
 	add := func(what, id string, is func() (string, error)) {
 		first, err := is()
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 		all = append(all, stranger{what: what, id: id, is: is, first: first})
 	}
 	other := cloud.Mark{Installation: "another", Provider: "p0", Batch: "b", Revision: 1}
-	for i, c := range s.clouds {
+	for i, c := range s.sims {
 		images := c.Images(time.Now())
 		for name, properties := range map[string]map[string]string{
 			"somebody": nil, "poold-p0-small": {"provider": "p0"}, "other": other.In(nil),
@@ -96,7 +89,7 @@ func (s *spread) strangers() []stranger {
 				Name: name, Flavor: c.Config().Flavors[0].ID, ImageID: images[0].ID, Metadata: properties,
 			})
 			if err != nil {
-				s.t.Fatal(err)
+				t.Fatal(err)
 			}
 			add(fmt.Sprintf("server %s of R%d", name, i), made[0].ID, func() (string, error) {
 				v, err := c.Server(time.Now(), made[0].ID)
@@ -105,7 +98,7 @@ func (s *spread) strangers() []stranger {
 		}
 		image, err := c.CreateImage(time.Now(), sim.ImageSpec{Name: other.ImageName("1"), Properties: other.In(nil)})
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 		add(fmt.Sprintf("an image of R%d", i), image.ID, func() (string, error) {
 			v, err := c.Image(time.Now(), image.ID)
@@ -113,7 +106,7 @@ func (s *spread) strangers() []stranger {
 		})
 		key := cloud.KeyPairName("another", "ssh-ed25519 AAAA")
 		if err := c.CreateKeyPair(sim.KeyPair{Name: key}); err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 		add(fmt.Sprintf("a key pair of R%d", i), key, func() (string, error) {
 			return fmt.Sprint(slices.Contains(c.KeyPairs(), sim.KeyPair{Name: key})), nil
@@ -123,7 +116,7 @@ func (s *spread) strangers() []stranger {
 }
 
 // touched lists the strangers that somebody touched, and how (I4).
-func (s *spread) touched() []string {
+func (s *clouds) touched() []string {
 	var problems []string
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
