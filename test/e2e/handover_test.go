@@ -4,12 +4,12 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +38,7 @@ const handoverConfig = `
 name: %s
 roles: [allocator, launcher]
 labels: [{name: noble}]
-etcd: {endpoints: ["http://%s"], lease-ttl: 15s}
+etcd: {endpoints: ["%s"], lease-ttl: 15s}
 webapp: {listen_address: 127.0.0.1, port: %d}
 providers:
   - name: p
@@ -55,17 +55,26 @@ providers:
 // relay is two peers over one simulated cloud. The second is drained: it does only
 // what the first does not.
 type relay struct {
-	t       *testing.T
-	dir     string
-	etcd    string
+	t    *testing.T
+	dir  string
+	etcd []string
+	// cluster is nil if etcd is one inside this process.
+	cluster *etcd.Cluster
 	cloud   *sim.Cloud
 	records *store.Store
 	client  *client.Client
 }
 
-func newRelay(t *testing.T) *relay {
+// newRelay has an etcd inside this process, or members of a real one.
+func newRelay(t *testing.T, members int) *relay {
 	t.Helper()
-	r := &relay{t: t, dir: t.TempDir(), etcd: etcd.Start(t)}
+	r := &relay{t: t, dir: t.TempDir()}
+	if members > 1 {
+		r.cluster = etcd.StartCluster(t, etcd.Options{Members: members})
+		r.etcd = r.cluster.Endpoints()
+	} else {
+		r.etcd = []string{"http://" + etcd.Start(t)}
+	}
 	r.cloud = sim.New(sim.Config{Images: []string{"noble"}, Build: sim.Always(20 * time.Second)}, time.Now())
 	server := httptest.NewServer(openstackapi.New(time.Now, r.cloud))
 	t.Cleanup(server.Close)
@@ -74,7 +83,7 @@ func newRelay(t *testing.T) *relay {
 	if err := os.WriteFile(filepath.Join(r.dir, "clouds.yaml"), []byte(clouds), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := etcdkv.Open(t.Context(), etcdkv.Config{Endpoints: []string{r.etcd}})
+	db, err := etcdkv.Open(t.Context(), etcdkv.Config{Endpoints: r.etcd})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +103,7 @@ func newRelay(t *testing.T) *relay {
 func (r *relay) run(name string) *proc.Process {
 	r.t.Helper()
 	file := filepath.Join(r.dir, name+".yaml")
-	text := fmt.Sprintf(handoverConfig, name, r.etcd, proc.FreePorts(r.t, 1)[0])
+	text := fmt.Sprintf(handoverConfig, name, strings.Join(r.etcd, `", "`), proc.FreePorts(r.t, 1)[0])
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
@@ -117,12 +126,11 @@ func (r *relay) ask(kind string, n int) []*client.Request {
 	return all
 }
 
-// owns tells whether a peer owns all that there is to serve requests.
+// owns tells whether a peer owns all that there is to serve requests. While etcd
+// has no leader nobody knows.
 func (r *relay) owns(peer string) bool {
 	for _, what := range []string{"allocator", "provider/p"} {
-		if owner, err := r.records.Owner(r.t.Context(), what); err != nil && !errors.Is(err, pool.ErrNotFound) {
-			r.t.Fatal(err)
-		} else if owner != peer {
+		if owner, err := r.records.Owner(r.t.Context(), what); err != nil || owner != peer {
 			return false
 		}
 	}
@@ -146,10 +154,7 @@ func (r *relay) until(what string, is func() bool, by *proc.Process) time.Durati
 // answered tells whether the allocator has said anything about a request.
 func (r *relay) answered(q *client.Request) bool {
 	s, err := r.records.Read(r.t.Context())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return s.Answers()[q.Ref()] != nil
+	return err == nil && s.Answers()[q.Ref()] != nil
 }
 
 // The owner goes with fifty launches in flight: the next one takes each of them
@@ -158,15 +163,18 @@ func (r *relay) answered(q *client.Request) bool {
 // other things to do.
 func TestHandover(t *testing.T) {
 	for name, c := range map[string]struct {
-		end        func(p *proc.Process)
+		members    int
+		end        func(r *relay, one *proc.Process)
 		goal, most time.Duration
 	}{
 		// What was not given back would be free after two thirds of the lease.
-		"SIGTERM": {(*proc.Process).Terminate, time.Second, 2 * handoverLease / 3},
-		"SIGKILL": {(*proc.Process).Kill, handoverLease + 5*time.Second, answerLimit},
+		"SIGTERM": {1, terminated, time.Second, 2 * handoverLease / 3},
+		"SIGKILL": {1, killed, handoverLease + 5*time.Second, answerLimit},
+		// The next leader gives every lease its whole time anew.
+		"SIGKILL of etcd's leader, too": {3, killedWithLeader, 2*handoverLease + 5*time.Second, answerLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRelay(t)
+			r := newRelay(t, c.members)
 			one := r.run("one")
 			r.until("the first peer owns everything", func() bool { return r.owns("one") }, one)
 			two := r.run("two")
@@ -181,7 +189,7 @@ func TestHandover(t *testing.T) {
 			begin := time.Now()
 			go func() {
 				defer close(ended)
-				c.end(one)
+				c.end(r, one)
 			}()
 			r.until("the second peer owns everything", func() bool { return r.owns("two") }, two)
 			owned := time.Since(begin)
@@ -198,6 +206,21 @@ func TestHandover(t *testing.T) {
 			two.Stop()
 		})
 	}
+}
+
+func terminated(_ *relay, one *proc.Process) { one.Terminate() }
+
+func killed(_ *relay, one *proc.Process) { one.Kill() }
+
+// killedWithLeader ends the leader of etcd, and the owner at the same moment.
+func killedWithLeader(r *relay, one *proc.Process) {
+	leader, err := r.cluster.Leader()
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	r.cluster.Members[leader].Kill()
+	one.Kill()
 }
 
 // allOf waits for all requests, and checks that they got the servers that were
