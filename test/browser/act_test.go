@@ -112,6 +112,7 @@ func (g *guarded) idle(t *testing.T) string {
 // mouse; each action is told of with who and why, and is in the log of what humans
 // did.
 func TestActions(t *testing.T) {
+	t.Parallel()
 	g := startGuarded(t)
 	node := g.fulfilled(t, g.ask(t, "held", demo.Small))[0]
 	g.as(looks()[0])
@@ -187,7 +188,8 @@ func (g *guarded) strangers(t *testing.T, node string) {
 				<input name="target" value="%s"><input name="reason" value="stolen"><input name="form" value="%s"><button>A prize!</button></form>`,
 				g.Web, node, html.EscapeString(word)) // whoever went away needs no page
 		}))
-		g.do(chromedp.Navigate(stranger.URL), chromedp.Click("button"), chromedp.WaitNotPresent("button"))
+		g.do(chromedp.Navigate(stranger.URL), chromedp.Evaluate(`document.body.id = "before"`, nil), chromedp.Click("button"),
+			chromedp.WaitReady("body:not(#before)"))
 		if said := value[string](g.browser, "document.body.textContent"); !strings.Contains(said, "a page of somebody else has your browser do this") {
 			t.Errorf("a form %s is told %s", name, said)
 		}

@@ -76,6 +76,7 @@ func (l *large) change() {
 // The pages that grow with an installation hold a large one, and what somebody has
 // opened there stays open when it is replaced.
 func TestLargePages(t *testing.T) {
+	t.Parallel()
 	l := startLarge(t)
 	b := open(t)
 	b.visit(l.url, "large", map[string]string{

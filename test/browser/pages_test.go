@@ -38,7 +38,7 @@ func (b *browser) visit(web, state string, paths map[string]string, looks ...loo
 			b.silent()
 		}
 	}
-	b.t.Logf("pictures in %s", dir)
+	b.t.Logf("pictures are in %q", dir)
 }
 
 // paths are those of every page, with a node and a request that there are.
@@ -54,6 +54,7 @@ func paths(node, request string) map[string]string {
 // All pages, while all is well, and then with one cloud whose servers fail and
 // one that does not answer.
 func TestPages(t *testing.T) {
+	t.Parallel()
 	s := startSite(t)
 	b := open(t)
 	node := s.fulfilled(t, s.ask(t, "well", demo.Small))[0]
@@ -103,6 +104,7 @@ func (b *browser) themes(s *site) {
 // A page follows what happens without a reload, keeps the focus, and does not
 // grow.
 func TestLive(t *testing.T) {
+	t.Parallel()
 	s := startSite(t)
 	b := open(t)
 	b.as(looks()[0])
