@@ -71,6 +71,10 @@ func (s *Storm) peerFaults() map[string]fault {
 			s.peers[i].Kill()
 			return func() error { s.startPeer(i); return nil }
 		},
+		"poold told to stop": func(i int) func() error {
+			err := syscall.Kill(s.peers[i].Pid(), syscall.SIGTERM)
+			return func() error { s.peers[i].Terminate(); s.startPeer(i); return err }
+		},
 		"poold frozen":                      func(i int) func() error { return freeze(s.peers[i]) },
 		"poold cut off from etcd":           func(i int) func() error { return part(s.peerHosts[i], both, etcds(i)...) },
 		"poold cut off from one etcd":       func(i int) func() error { return part(s.peerHosts[i], both, etcds(i)[(i+1)%members]) },
