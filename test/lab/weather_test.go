@@ -39,6 +39,9 @@ const (
 // dies, freezes or is cut off, also from nova, nothing is lost, doubled or left
 // behind in the project, and everything goes on when it is over. The cloud itself
 // is left in peace: it is that of other tests, too.
+//
+// Of the tests that run side by side the last ones of a package begin first. This
+// one is long and mostly waits: it should not be what all wait for in the end.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	var sockets string
