@@ -226,6 +226,7 @@ func (w *weathered) servers(ctx context.Context) (map[string][]demo.Server, erro
 func (w *weathered) doubled() []string {
 	w.t.Helper()
 	var problems []string
+	made := 0
 	for region, c := range w.tenant.regions {
 		count := map[string]int{}
 		for _, query := range []string{"", "?deleted=true"} {
@@ -237,14 +238,15 @@ func (w *weathered) doubled() []string {
 				count[found[i].Name]++
 			}
 		}
-		if len(count) == 0 {
-			problems = append(problems, "no server was ever made in "+region)
-		}
+		made += len(count)
 		for name, n := range count {
 			if n > 1 {
 				problems = append(problems, fmt.Sprintf("%d servers in %s were called %s", n, region, name))
 			}
 		}
+	}
+	if made == 0 {
+		problems = append(problems, "no server was ever made")
 	}
 	return problems
 }
