@@ -51,8 +51,8 @@ func (s *clouds) crowded(t *testing.T, left map[string][]call) []string {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
 	for i := range regions {
-		if name := fmt.Sprintf("p%d compute", i); len(s.gate.came[name]) == 0 {
-			t.Fatalf("limit %s: no call came: nothing is to be judged", name)
+		if name := fmt.Sprintf("p%d compute", i); len(left[name]) == 0 || len(s.gate.came[name]) == 0 {
+			t.Fatalf("limit %s: %d calls left, %d came: nothing is to be judged", name, len(left[name]), len(s.gate.came[name]))
 		}
 	}
 	return crowded(s.gate.came, left, perSecond)
