@@ -28,14 +28,16 @@ const moved = 100
 type large struct {
 	url     string
 	records atomic.Pointer[pool.Snapshot]
+	// begin are the nodes as they were.
+	begin   []*pool.Node
 	changed chan struct{}
 	next    int
 }
 
 func startLarge(tb testing.TB) *large {
 	tb.Helper()
-	l := &large{changed: make(chan struct{}, 1)}
 	records, catalog := scale.New(time.Now())
+	l := &large{begin: records.Nodes, changed: make(chan struct{}, 1)}
 	l.records.Store(records)
 	s := web.New(web.Config{
 		Snapshot: l.records.Load, Catalog: func() *pool.Catalog { return catalog }, Ready: func() []web.Check { return nil },
@@ -51,18 +53,22 @@ func startLarge(tb testing.TB) *large {
 	return l
 }
 
-// change has some nodes move.
+// change has some nodes move; one that was used is as it was.
 func (l *large) change() {
 	records := *l.records.Load()
 	records.Nodes, records.Revision = slices.Clone(records.Nodes), records.Revision+1
 	for left := moved; left > 0; l.next++ {
-		n := &records.Nodes[l.next%len(records.Nodes)]
+		i := l.next % len(records.Nodes)
+		n := &records.Nodes[i]
 		switch (*n).State { //nolint:exhaustive // the others stay
 		case pool.NodeReady:
 			*n = (*n).Moved(pool.NodeInUse, pool.Allocator, "", time.Now())
 			left--
 		case pool.NodeInUse:
 			*n = (*n).Moved(pool.NodeUsed, pool.Allocator, "", time.Now())
+			left--
+		case pool.NodeUsed:
+			*n = l.begin[i]
 			left--
 		}
 	}
