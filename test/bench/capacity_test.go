@@ -37,7 +37,7 @@ func TestThroughput(t *testing.T) {
 	for _, c := range []struct {
 		n, width                int
 		rate, rPeer, cpu, cPeer string
-	}{{3000, 500, "300", "24", "3 ms", "30 ms"}, {5000, 1000, "", "", "", ""}} {
+	}{{3000, 500, "ratio 0.7", "24", "3 ms", "30 ms"}, {5000, 1000, "300, ratio 0.7", "", "", ""}} {
 		floor := w.cloud.lifecycles(c.n, c.width, boot)
 		w.awaitGone(0, time.Minute)
 		before, began := w.used(), time.Now()

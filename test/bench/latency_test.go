@@ -38,7 +38,7 @@ func TestWarm(t *testing.T) {
 	w := newSite(t, setup{regions: []region{plain(2 * time.Second)}, minReady: ready})
 	w.awaitNodes(pool.NodeReady, ready)
 	a := w.newAsker()
-	paused, floor := w.oneByOne(a, "pauses in between", 300, pause, "3 ms / 20 ms", "570 ms / 1.0 s")
+	paused, floor := w.oneByOne(a, "pauses in between", 300, pause, "ratio 1.5 / 20 ms", "570 ms / 1.0 s")
 	took := w.released(paused)
 	add(t, row{
 		measured: "release to delete call, p50 / p99", value: quantiles(took), goal: "50 ms / -", nodepool: "5 s loop",
