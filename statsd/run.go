@@ -24,7 +24,8 @@ const (
 	// between two words about how things stand.
 	sendEvery, tellEvery = time.Second, 10 * time.Second
 	// dialTime bounds the look for the server's address, which is made anew every
-	// dialEvery, and sendTime the sending of what waits; calmTime is how long all must go well before it is said that it does.
+	// dialEvery, and sendTime the sending of what waits; calmTime is how long all must
+	// go well before it is said that it does.
 	dialTime, dialEvery, sendTime, calmTime = 5 * time.Second, time.Minute, time.Second, time.Minute
 )
 

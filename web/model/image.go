@@ -98,7 +98,8 @@ func matrix(in *Input) Matrix {
 	slices.Sort(m.Providers)
 	uploads := map[pool.Use][]*pool.Upload{}
 	for _, u := range in.Records.Uploads {
-		uploads[pool.Use{Provider: u.Provider, Image: u.Image}] = append(uploads[pool.Use{Provider: u.Provider, Image: u.Image}], u)
+		use := pool.Use{Provider: u.Provider, Image: u.Image}
+		uploads[use] = append(uploads[use], u)
 	}
 	for i := range in.Catalog.Images {
 		m.Rows = append(m.Rows, image(in, &in.Catalog.Images[i], m.Providers, uploads))
