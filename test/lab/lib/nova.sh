@@ -53,6 +53,9 @@ write_nova_conf() { # REGION
 	max_placement_results = 4
 	[filter_scheduler]
 	track_instance_changes = false
+	# "nova" is the zone of hosts without one, and no zone to placement: only
+	# this filter keeps servers that ask for it off the hosts of other zones
+	enabled_filters = AvailabilityZoneFilter,ComputeFilter,ComputeCapabilitiesFilter,ImagePropertiesFilter,ServerGroupAntiAffinityFilter,ServerGroupAffinityFilter
 	[quota]
 	instances = 20
 	[glance]
