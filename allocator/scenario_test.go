@@ -14,7 +14,7 @@ func TestScenarios(t *testing.T) {
 	for name, tell := range map[string]func(t *testing.T) *world{
 		"serve": tellServe, "late-binding": tellLateBinding, "accept": tellAccept, "release": tellRelease,
 		"hold": tellHold, "death": tellDeath, "hopeless": tellHopeless, "lifetime": tellLifetime, "quota": tellQuota,
-		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "zone-unnamed": tellZoneUnnamed, "breaker": tellBreaker,
+		"priority": tellPriority, "concurrency": tellConcurrency, "zones": tellZones, "zones-gone": tellZonesGone, "zone-unnamed": tellZoneUnnamed, "zone-astray": tellZoneAstray, "breaker": tellBreaker,
 		"min-ready": tellMinReady, "room": tellRoom, "starvation": tellStarvation, "commands": tellCommands,
 		"retire": tellRetire, "tenant": tellTenant, "record": tellRecord, "capacity": tellCapacity,
 		"freeze": tellFreeze, "alike": tellAlike,
@@ -241,6 +241,24 @@ func tellZoneUnnamed(t *testing.T) *world {
 		w.nodes[id].AZ = "nova"
 		w.pass("one after the other is ready, and no more are launched")
 	}
+	return w
+}
+
+// tellZoneAstray is a cloud that puts a server into another zone than it was
+// asked for, as Nova may if that was its default one.
+func tellZoneAstray(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, aProvider("east", func(p *pool.Provider) { p.Pools[0].AZs = []string{"nova"} }))
+	w.quota("east", pool.NoLimits()).Zones = []string{"nova", "spare"}
+	w.request("set", "small small")
+	w.pass("a set is launched")
+	w.boot("n001")
+	w.nodes["n001"].AZ = "spare"
+	w.pass("a node that is elsewhere is replaced")
+	w.request("one", "small")
+	w.pass("and serves a request for one")
+	w.boot()
+	w.pass("the set is served in one zone")
 	return w
 }
 
