@@ -22,6 +22,7 @@ import (
 	"poold/cloud/guard"
 	"poold/config"
 	"poold/internal/sleep"
+	"poold/peers"
 	"poold/pool"
 	"poold/statsd"
 	"poold/store"
@@ -59,10 +60,10 @@ type Daemon struct {
 	limits    map[string]*guard.Limits
 	// files follows the files of the configuration.
 	files  *fileReload
-	spread *spread
-	union  *union
+	spread *peers.Spread
+	union  *peers.Union
 	pulse  *pulse
-	clock  *clock
+	clock  *peers.Clock
 	kv     kv.KV
 	store  *store.Store
 	// pace is how fast etcd is.
@@ -127,10 +128,10 @@ func newDaemon(cfg *config.Config, o Options) *Daemon {
 	d := &Daemon{
 		cfg: cfg, name: cfg.Name, version: o.Version, log: o.Log, registry: newRegistry(),
 		shop: builder.NewShop(max(1, cfg.Builder.MaxBuilds)), uploads: uploader.NewLimits(cfg.Uploads.Max, cfg.Uploads.BytesPerSecond),
-		lookPause: reloadPause, spread: newSpread(cfg.Name), union: newUnion(cfg.Name), writes: &noted{},
+		lookPause: reloadPause, spread: peers.NewSpread(cfg.Name, time.Now), union: peers.NewUnion(cfg.Name, time.Now), writes: &noted{},
 		newest:    newNewest(&setup{cfg: cfg, loaded: time.Now().UTC().Truncate(time.Millisecond)}),
 		suggested: map[[2]string]string{}, limits: map[string]*guard.Limits{},
-		pulse: newPulse(), clock: &clock{own: time.Now},
+		pulse: newPulse(), clock: &peers.Clock{Own: time.Now},
 	}
 	d.registry.duty("loops").MustRegister(newLoopMetrics(d.pulse))
 	d.files = newFileReload(d, o.Reload)

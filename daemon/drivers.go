@@ -69,7 +69,7 @@ func (d *Daemon) allocatorDuty() duty {
 	const key = "allocator"
 	return duty{key: key, steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		a := allocator.New(allocator.Config{
-			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key), Now: d.clock.now,
+			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key), Now: d.clock.Now,
 		})
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return a.Run(ctx) })
@@ -86,7 +86,7 @@ func (d *Daemon) launcherDuty(p *pool.Provider, open func(records *store.Owned) 
 	return duty{key: key, provider: p.Name, print: printOf(p), steady: true, run: func(ctx context.Context, records *store.Owned) error {
 		l, err := launcher.New(launcher.Config{
 			Provider: *p, Installation: d.installation, Store: records, Driver: open(records),
-			Random: rand.Reader, Log: d.log, Now: d.clock.now,
+			Random: rand.Reader, Log: d.log, Now: d.clock.Now,
 			Registerer: d.registry.duty(key),
 		})
 		if err != nil {
@@ -111,7 +111,7 @@ func (d *Daemon) staticDuties(s *setup) []duty {
 		list = append(list, d.launcherDuty(p, func(records *store.Owned) cloud.Driver {
 			return static.New(static.Config{
 				Provider: *p, Installation: d.installation, Lent: records.Snapshot().NodesOf(p.Name),
-				Scan: scan, Now: d.clock.now, Log: d.log.Named("static"),
+				Scan: scan, Now: d.clock.Now, Log: d.log.Named("static"),
 			})
 		}))
 	}
@@ -131,7 +131,7 @@ func (d *Daemon) uploaderDuty(s *setup, p *pool.Provider, reach *access) duty {
 		return uploader.New(uploader.Config{
 			Provider: *p, Peer: d.name, Installation: d.installation, Images: images,
 			Driver: reach.driver, Limits: d.uploads, Shelf: d.shelf, Store: records, Random: rand.Reader, Log: d.log,
-			Now: d.clock.now, Registerer: d.registry.duty(key),
+			Now: d.clock.Now, Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}
 }
@@ -162,7 +162,7 @@ func (d *Daemon) builderDuty(s *setup, i *pool.Image, from *export.Exporter) dut
 	return duty{key: key, print: printOf(made...), run: func(ctx context.Context, records *store.Owned) error {
 		return builder.New(builder.Config{
 			Image: *i, Peer: d.name, Shop: d.shop, Store: records, Random: rand.Reader, Log: d.log, Export: from,
-			Dirs: dirsOf(s.cfg), Now: d.clock.now, Registerer: d.registry.duty(key),
+			Dirs: dirsOf(s.cfg), Now: d.clock.Now, Registerer: d.registry.duty(key),
 		}).Run(ctx)
 	}}
 }

@@ -116,8 +116,8 @@ func (d *Daemon) inSession(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return d.member(gctx, session, owned) })
-	g.Go(func() error { return d.spread.follow(gctx, d.view.Load()) })
-	g.Go(func() error { return d.union.follow(gctx, d.view.Load()) })
+	g.Go(func() error { return d.spread.Follow(gctx, d.view.Load()) })
+	g.Go(func() error { return d.union.Follow(gctx, d.view.Load()) })
 	g.Go(func() error { return d.followClock(gctx, from) })
 	g.Go(func() error {
 		return d.holdAll(gctx, session, owned, func(s *setup) []duty { return s.duties })
@@ -189,7 +189,7 @@ func (h *holding) run(ctx context.Context) error {
 			return err
 		}
 		log.Info("duty taken")
-		h.spread.took(h.key)
+		h.spread.Took(h.key)
 		cause, err := h.own(ctx, ownership)
 		if errors.Is(err, ErrStuck) {
 			return err

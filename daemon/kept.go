@@ -12,6 +12,7 @@ import (
 	"poold/builder"
 	"poold/config"
 	"poold/internal/sleep"
+	"poold/peers"
 	"poold/pool"
 )
 
@@ -76,7 +77,7 @@ func (r *fileReload) keeping(cfg *config.Config, before *setup) []string {
 	all, now := unbuilt(view.Snapshot(), r.name, own), time.Now()
 	r.unbuilt.see(all, now)
 	return slices.DeleteFunc(all, func(name string) bool {
-		return !slices.Contains(had, name) && now.Sub(r.unbuilt[name]) < restartGrace
+		return !slices.Contains(had, name) && now.Sub(r.unbuilt[name]) < peers.RestartGrace
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"poold"
 	"poold/config"
+	"poold/peers"
 	"poold/pool"
 	"poold/store"
 	"poold/store/kv"
@@ -85,7 +86,7 @@ func TestKeeping(t *testing.T) {
 			}
 		}
 		want("at once", "mine")
-		pass(restartGrace - time.Second)
+		pass(peers.RestartGrace - time.Second)
 		want("after less than a restart", "mine")
 		pass(time.Second)
 		want("after a restart", "mine", "theirs")
@@ -94,7 +95,7 @@ func TestKeeping(t *testing.T) {
 		before = &setup{cfg: builds("built")}
 		d.files.keeping(builds("built", "mine", "theirs"), before) // they are built again
 		want("gone again")
-		pass(restartGrace)
+		pass(peers.RestartGrace)
 		want("gone again for long", "mine", "theirs")
 		d.cfg.Roles = []pool.Role{pool.RoleLauncher}
 		want("of who is no builder")

@@ -3,8 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,12 +10,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"poold/peers"
 	"poold/pool"
 	"poold/store"
 	"poold/store/kv"
 )
 
 // floor is the duties of a site, who does each, and how often it changed hands.
+
 type floor struct {
 	mu      sync.Mutex
 	by      map[string]string
@@ -112,14 +112,14 @@ func TestDutiesSpread(t *testing.T) {
 		for _, name := range []string{"one", "two", "three"} {
 			before := f.started()
 			stop[name] = start(t, f.peer(name, mem, keys...))
-			pass(2 * settled)
+			pass(2 * peers.Settled)
 			if name == "one" {
 				before = len(keys)
 			}
 			if moved, givers := f.started()-before, len(stop)-1; moved > 2*givers {
 				t.Errorf("%d duties moved within a minute, from %d peers", moved, givers)
 			}
-			pass(time.Duration(len(keys)) * settled)
+			pass(time.Duration(len(keys)) * peers.Settled)
 			before += len(keys)
 			if f.started() > before {
 				t.Errorf("%d duties began, more than %d, when %s came", f.started(), before, name)
@@ -135,7 +135,7 @@ func TestDutiesSpread(t *testing.T) {
 		}
 		before, had := f.started(), f.shares()["two"]
 		stop["two"]()
-		pass(deference + time.Second)
+		pass(peers.Deference + time.Second)
 		if n := f.shares(); n["one"]+n["three"] != len(keys) || f.started()-before != had {
 			t.Errorf("%d duties moved of the %d that two had; now %v", f.started()-before, had, n)
 		}
@@ -188,50 +188,6 @@ func TestImagesMoveTogether(t *testing.T) {
 	})
 }
 
-// Images that nobody owns belong to the peer that has the newest files, whichever it
-// is: after an etcd that was away it goes on with what it builds and sends.
-func TestImagesGoToTheirFiles(t *testing.T) {
-	names := []string{"one", "two", "three", "four"}
-	keys := []string{"image/a", "uploading/g: p", "allocator"}
-	snap := &pool.Snapshot{}
-	for _, name := range names {
-		snap.Members = append(snap.Members, &pool.Member{Name: name, Duties: keys})
-	}
-	s := newSpread("one")
-	home := func(key string) string {
-		at, _ := s.home(key)
-		return at.name
-	}
-	s.take(snap)
-	without := home("allocator")
-	begin := time.Now()
-	for i, name := range names {
-		made := func(by string, state pool.BuildState, at time.Duration) *pool.Build {
-			return &pool.Build{Builder: by, State: state, Created: begin.Add(at)}
-		}
-		next := names[(i+1)%len(names)]
-		for what, builds := range map[string][]*pool.Build{
-			"it builds":          {made(next, pool.BuildReady, 0), made(name, pool.BuildBuilding, 1)},
-			"it built last":      {made(name, pool.BuildReady, 1), made(next, pool.BuildReady, 0)},
-			"others have failed": {made(name, pool.BuildReady, 0), made(next, pool.BuildFailed, 1), made(next, pool.BuildDeleted, 1)},
-			"who built is gone":  {made(name, pool.BuildReady, 0), made("gone", pool.BuildReady, 1)},
-		} {
-			s.look(&pool.Snapshot{Builds: builds})
-			if a, b := home("image/a"), home("uploading/g: p"); a != name || b != name {
-				t.Errorf("%s, %s: the image is %s's, uploads are %s's", name, what, a, b)
-			}
-			if at := home("allocator"); at != without {
-				t.Errorf("%s, %s: another allocates", name, what)
-			}
-		}
-		s.take(&pool.Snapshot{Members: snap.Members, Drains: []*pool.Drain{{Peer: name}}, Builds: []*pool.Build{made(name, pool.BuildReady, 0)}})
-		if at := home("image/a"); at == name {
-			t.Errorf("%s is drained, and has the image", name)
-		}
-		s.take(snap)
-	}
-}
-
 // drain drains a peer, or ends that.
 func drain(t *testing.T, records kv.KV, peer string) {
 	t.Helper()
@@ -272,7 +228,7 @@ func TestDrain(t *testing.T) {
 		}
 		pass(10 * time.Minute)
 		stop()
-		pass(deference + time.Second)
+		pass(peers.Deference + time.Second)
 		if n := f.shares(); n["one"] != len(keys) {
 			t.Errorf("drained and alone again: %v", n)
 		}
@@ -308,55 +264,11 @@ func TestDutyThatIsSpurned(t *testing.T) {
 		if n := f.shares(); n["one"] != len(keys) {
 			t.Errorf("the duties are with %v", n)
 		}
-		if n, most := f.started(), len(keys)*(1+int(time.Hour/grudge)); n > most || n == len(keys) {
+		if n, most := f.started(), len(keys)*(1+int(time.Hour/peers.Grudge)); n > most || n == len(keys) {
 			t.Errorf("%d starts of %d duties in an hour, want more than those and at most %d", n, len(keys), most)
 		}
-		if pause := f.pause(); pause > deference+time.Second {
+		if pause := f.pause(); pause > peers.Deference+time.Second {
 			t.Errorf("a duty was done by nobody for %v", pause)
 		}
 	})
-}
-
-// All peers agree where a duty belongs, and one more takes some from each and
-// moves nothing else.
-func TestRendezvous(t *testing.T) {
-	var members []*pool.Member
-	keys := groups(300)
-	homes := func(of string) map[string]string {
-		s := newSpread(of)
-		s.take(&pool.Snapshot{Members: members})
-		all := map[string]string{}
-		for _, key := range keys {
-			home, _ := s.home(key)
-			all[key] = home.name
-		}
-		return all
-	}
-	for i := range 5 {
-		before := homes("x")
-		name := fmt.Sprintf("peer%d", i)
-		members = append(members, &pool.Member{Name: name, Duties: keys})
-		slices.SortFunc(members, func(a, b *pool.Member) int { return -strings.Compare(a.Name, b.Name) })
-		after, moved := homes("y"), 0
-		for _, key := range keys {
-			if after[key] != before[key] {
-				moved++
-				if after[key] != name {
-					t.Errorf("%s went from %s to %s when %s came", key, before[key], after[key], name)
-				}
-			}
-		}
-		if share := len(keys) / (i + 1); moved < share/2 || moved > 2*share {
-			t.Errorf("%d of %d duties went to peer %d", moved, len(keys), i+1)
-		}
-	}
-	// What only one of them lists is its own, and what none lists is nobody's.
-	members = append(members, &pool.Member{Name: "builder", Duties: []string{"launching/alone"}})
-	s := newSpread("x")
-	s.take(&pool.Snapshot{Members: members})
-	for key, want := range map[string]string{"launching/alone": "builder", "launching/none": ""} {
-		if home, _ := s.home(key); home.name != want {
-			t.Errorf("%s belongs to %q, want %q", key, home.name, want)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"poold/peers"
 	"poold/store"
 )
 
@@ -38,7 +39,7 @@ func looker(key string, stall, letGo <-chan struct{}, lives *[]time.Time) duty {
 func TestAStalledDutyIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, stall, key := newModel(t), make(chan struct{}), "provider/p"
-		for rank("one", key) < rank("two", key) {
+		for peers.Rank("one", key) < peers.Rank("two", key) {
 			key += "p"
 		}
 		var mine, others []time.Time

@@ -53,6 +53,7 @@ func table() []row {
 		{"statsd", []string{"pool"}, []string{prometheus, zap}},
 		{"event", []string{"pool"}, nil},
 		{"operate", []string{"pool"}, nil},
+		{"peers", []string{"pool"}, nil},
 
 		{"cloud", []string{"pool"}, nil},
 		{"cloud/cloudtest", []string{"cloud", "pool"}, []string{"github.com/google/go-cmp"}},

@@ -1,41 +1,37 @@
-package daemon
+package peers
 
 import (
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"poold/pool"
-	"poold/store"
 )
 
 const (
-	// deference is how long a duty is left to the peer that it belongs to before
+	// Deference is how long a duty is left to the peer that it belongs to before
 	// another takes it.
-	deference = 3 * time.Second
-	// settled is how long a duty must belong to another before it is handed
+	Deference = 3 * time.Second
+	// Settled is how long a duty must belong to another before it is handed
 	// over, and the least time between two that are: peers come and go, and each
 	// handover is a pause.
-	settled = 30 * time.Second
-	// grudge is how long a peer that did not take a duty of its own is not
+	Settled = 30 * time.Second
+	// Grudge is how long a peer that did not take a duty of its own is not
 	// offered it again.
-	grudge = 10 * time.Minute
+	Grudge = 10 * time.Minute
 )
 
-// errOthers ends a duty that belongs to another peer.
-var errOthers = errors.New("it belongs to another peer")
-
-// spread says which peer a duty belongs to. Every peer works it out from the
+// Spread says which peer a duty belongs to. Every peer works it out from the
 // members and the drains alone, by rendezvous hashing: they agree, and when a
-// peer comes or goes only its own duties move.
-type spread struct {
+// peer comes or goes only its own duties move. It is safe for concurrent use.
+type Spread struct {
 	peer string
+	now  func() time.Time
 
 	mu sync.Mutex // guards what follows
 	// members and drains are those of the last snapshot; changed is closed when
@@ -70,12 +66,14 @@ func lifeOf(m *pool.Member) life {
 	return life{m.Name, m.Started}
 }
 
-func newSpread(peer string) *spread {
-	return &spread{peer: peer, changed: make(chan struct{}), spurned: map[string]spurn{}}
+// NewSpread returns what a peer of this name goes by, with the clock of its
+// machine.
+func NewSpread(peer string, now func() time.Time) *Spread {
+	return &Spread{peer: peer, now: now, changed: make(chan struct{}), spurned: map[string]spurn{}}
 }
 
-// follow takes over who there is until ctx ends.
-func (s *spread) follow(ctx context.Context, view *store.View) error {
+// Follow takes over who there is until ctx ends.
+func (s *Spread) Follow(ctx context.Context, view View) error {
 	changed, cancel := view.SubscribePeers()
 	defer cancel()
 	for {
@@ -88,7 +86,7 @@ func (s *spread) follow(ctx context.Context, view *store.View) error {
 	}
 }
 
-func (s *spread) take(snap *pool.Snapshot) {
+func (s *Spread) take(snap *pool.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.members, s.drains, s.built = snap.Members, snap.Drains, lastBuilt(snap.Builds)
@@ -97,7 +95,7 @@ func (s *spread) take(snap *pool.Snapshot) {
 }
 
 // look takes over who built what, which nobody is told of.
-func (s *spread) look(snap *pool.Snapshot) {
+func (s *Spread) look(snap *pool.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.built = lastBuilt(snap.Builds)
@@ -117,7 +115,7 @@ func lastBuilt(builds []*pool.Build) map[string]time.Time {
 // home is the life of the peer that a duty belongs to, the zero life if none
 // that runs can do it, and a channel that is closed when that may have changed.
 // Peers that are drained come last.
-func (s *spread) home(key string) (life, <-chan struct{}) {
+func (s *Spread) home(key string) (life, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var best *pool.Member
@@ -131,23 +129,23 @@ func (s *spread) home(key string) (life, <-chan struct{}) {
 
 // before orders peers for a duty. What has to do with files belongs to who made the
 // newest ones.
-func (s *spread) before(a, b *pool.Member, key string) bool {
+func (s *Spread) before(a, b *pool.Member, key string) bool {
 	if x, y := s.drained(a.Name), s.drained(b.Name); x != y {
 		return y
 	}
 	if x, y := s.built[a.Name], s.built[b.Name]; stays(key) && !x.Equal(y) {
 		return x.After(y)
 	}
-	return cmp.Or(cmp.Compare(rank(b.Name, key), rank(a.Name, key)), cmp.Compare(a.Name, b.Name)) < 0
+	return cmp.Or(cmp.Compare(Rank(b.Name, key), Rank(a.Name, key)), cmp.Compare(a.Name, b.Name)) < 0
 }
 
-func (s *spread) drained(peer string) bool {
+func (s *Spread) drained(peer string) bool {
 	return slices.ContainsFunc(s.drains, func(d *pool.Drain) bool { return d.Peer == peer })
 }
 
-// rank is how much a peer is meant for a duty. Images are built and sent by one
+// Rank is how much a peer is meant for a duty. Images are built and sent by one
 // peer, for only who built them has the files.
-func rank(peer, key string) uint64 {
+func Rank(peer, key string) uint64 {
 	if stays(key) {
 		key = "images"
 	}
@@ -160,63 +158,50 @@ func stays(key string) bool {
 	return strings.HasPrefix(key, "image/") || strings.HasPrefix(key, "uploading/")
 }
 
-// turn waits until this peer should try to take a duty: at once if it belongs
-// to it, else after the one that it belongs to had time to.
-func (d *Daemon) turn(key string) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		d.spread.look(d.view.Load().Snapshot())
-		timer := time.NewTimer(deference)
-		defer timer.Stop()
-		for {
-			home, changed := d.spread.home(key)
-			if home.name == "" || home.name == d.name {
-				return nil
-			}
-			select {
-			case <-changed:
-			case <-timer.C:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+// Await waits until this peer should try to take a duty, as the records are now:
+// at once if it belongs to it, else after the one that it belongs to had time to.
+// The error is the cause of the end of ctx.
+func (s *Spread) Await(ctx context.Context, key string, now *pool.Snapshot) error {
+	s.look(now)
+	timer := time.NewTimer(Deference)
+	defer timer.Stop()
+	for {
+		home, changed := s.home(key)
+		if home.name == "" || home.name == s.peer {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// took notes that this peer has taken a duty. One that belongs to another did
+// Took notes that this peer has taken a duty. One that belongs to another did
 // not want it.
-func (s *spread) took(key string) {
+func (s *Spread) Took(key string) {
 	home, _ := s.home(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.spurned, key)
 	if home.name != "" && home.name != s.peer {
-		s.spurned[key] = spurn{home, time.Now()}
+		s.spurned[key] = spurn{home, s.now()}
 	}
 }
 
-// untilOthers returns a context that ends with errOthers when a duty of this
-// peer is to be handed over.
-func (d *Daemon) untilOthers(ctx context.Context, key string) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		if d.spread.awaitOther(ctx, key) {
-			cancel(errOthers)
-		}
-	}()
-	return ctx, func() { cancel(context.Canceled) }
-}
-
-// awaitOther returns true when a duty is to be handed over, and false when ctx
-// ends.
-func (s *spread) awaitOther(ctx context.Context, key string) bool {
-	since, last := time.Now(), life{}
+// AwaitOther returns true when a duty of this peer is to be handed over, and
+// false when ctx ends.
+func (s *Spread) AwaitOther(ctx context.Context, key string) bool {
+	since, last := s.now(), life{}
 	for {
 		home, changed := s.home(key)
 		if home != last {
-			since, last = time.Now(), home
+			since, last = s.now(), home
 		}
-		wait, ever := s.handover(key, home, since, time.Now())
+		wait, ever := s.handover(key, home, since, s.now())
 		if ever && wait <= 0 {
 			return true
 		}
@@ -238,14 +223,14 @@ func (s *spread) awaitOther(ctx context.Context, key string) bool {
 // handover tells how long it is yet until a duty is handed over to the peer
 // that it has belonged to since a time, and whether it ever is as things are.
 // With 0 it is to be done now.
-func (s *spread) handover(key string, home life, since, now time.Time) (wait time.Duration, ever bool) {
+func (s *Spread) handover(key string, home life, since, now time.Time) (wait time.Duration, ever bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if home.name == "" || home.name == s.peer {
 		return 0, false
 	}
-	if refused := s.spurned[key]; home == refused.by && now.Before(refused.at.Add(grudge)) {
-		return refused.at.Add(grudge).Sub(now), true
+	if refused := s.spurned[key]; home == refused.by && now.Before(refused.at.Add(Grudge)) {
+		return refused.at.Add(Grudge).Sub(now), true
 	}
 	if s.drained(s.peer) {
 		return 0, true
@@ -253,8 +238,8 @@ func (s *spread) handover(key string, home life, since, now time.Time) (wait tim
 	if stays(key) {
 		return 0, false
 	}
-	due := since.Add(settled)
-	if next := s.moved.Add(settled); next.After(due) {
+	due := since.Add(Settled)
+	if next := s.moved.Add(Settled); next.After(due) {
 		due = next
 	}
 	if due.After(now) {

@@ -1,4 +1,4 @@
-package daemon
+package peers
 
 import (
 	"context"
@@ -7,36 +7,31 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
-	"poold/internal/sleep"
 	"poold/pool"
-	"poold/store"
 )
 
 const (
-	// restartGrace is how long a peer may be missed before its providers count
+	// RestartGrace is how long a peer may be missed before its providers count
 	// as away: it may be restarting, or its lease may have ended and its next
 	// one not begun.
-	restartGrace = 30 * time.Second
-	// awayGrace is how long a peer may be missed before requests that only its
+	RestartGrace = 30 * time.Second
+	// AwayGrace is how long a peer may be missed before requests that only its
 	// providers could serve fail.
-	awayGrace = 5 * time.Minute
-	// startGrace is how long after its first look at the records a peer does not conclude
+	AwayGrace = 5 * time.Minute
+	// StartGrace is how long after its first look at the records a peer does not conclude
 	// that what no peer is known to have is nowhere: all may have been started
 	// at once.
-	startGrace = 10 * time.Second
-	// offerGrace is how long what a peer had is kept, if it can go at all.
-	offerGrace = time.Hour
-	// offersLook is how often it is looked whether it can.
-	offersLook = time.Minute
+	StartGrace = 10 * time.Second
+	// OfferGrace is how long what a peer had is kept, if it can go at all.
+	OfferGrace = time.Hour
 )
 
-// union is what the files of all peers have together, as this peer sees it. It
+// Union is what the files of all peers have together, as this peer sees it. It
 // goes by the clock of this machine alone: a peer is missed since it was seen to
-// be missing.
-type union struct {
+// be missing. It is safe for concurrent use.
+type Union struct {
 	peer string
+	now  func() time.Time
 
 	mu sync.Mutex // guards what follows
 	// began is when the records were looked at first.
@@ -52,13 +47,14 @@ type union struct {
 	partial string
 }
 
-func newUnion(peer string) *union {
-	return &union{peer: peer, missed: map[string]time.Time{}}
+// NewUnion returns what the peer of this name sees, by the clock of its machine.
+func NewUnion(peer string, now func() time.Time) *Union {
+	return &Union{peer: peer, now: now, missed: map[string]time.Time{}}
 }
 
-// catalog is the union of this peer's own file and of those of the others. It is
+// Catalog is the union of this peer's own file and of those of the others. It is
 // the same pointer until it changes.
-func (u *union) catalog(own *pool.Catalog, s *pool.Snapshot) *pool.Catalog {
+func (u *Union) Catalog(own *pool.Catalog, s *pool.Snapshot) *pool.Catalog {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.miss(s)
@@ -77,9 +73,9 @@ func (u *union) catalog(own *pool.Catalog, s *pool.Snapshot) *pool.Catalog {
 	return u.built
 }
 
-// follow notes who comes and goes until ctx ends: whoever becomes the allocator
+// Follow notes who comes and goes until ctx ends: whoever becomes the allocator
 // knows for how long a peer has been missed.
-func (u *union) follow(ctx context.Context, view *store.View) error {
+func (u *Union) Follow(ctx context.Context, view View) error {
 	changed, cancel := view.SubscribePeers()
 	defer cancel()
 	for {
@@ -96,9 +92,9 @@ func (u *union) follow(ctx context.Context, view *store.View) error {
 
 // miss notes who runs. A peer whose record a newer version has written runs, too.
 // mu is held.
-func (u *union) miss(s *pool.Snapshot) {
+func (u *Union) miss(s *pool.Snapshot) {
 	if u.began.IsZero() && s.Revision > 0 {
-		u.began = time.Now()
+		u.began = u.now()
 	}
 	missed := map[string]time.Time{}
 	for _, o := range s.Offers {
@@ -107,7 +103,7 @@ func (u *union) miss(s *pool.Snapshot) {
 		}
 		since, known := u.missed[o.Peer]
 		if !known {
-			since = time.Now()
+			since = u.now()
 		}
 		missed[o.Peer] = since
 	}
@@ -120,19 +116,19 @@ func runs(s *pool.Snapshot, peer string) bool {
 }
 
 // presence is how much of a peer there is; mu is held.
-func (u *union) presence(peer string) pool.Presence {
+func (u *Union) presence(peer string) pool.Presence {
 	since, missed := u.missed[peer]
 	switch {
-	case !missed || time.Since(since) < restartGrace:
+	case !missed || u.now().Sub(since) < RestartGrace:
 		return pool.Present
-	case time.Since(since) < awayGrace:
+	case u.now().Sub(since) < AwayGrace:
 		return pool.Away
 	}
 	return pool.Gone
 }
 
 // withOwn is all offers, with what this peer's own file says now for its own.
-func (u *union) withOwn(own *pool.Catalog, offers []*pool.Offer) []*pool.Offer {
+func (u *Union) withOwn(own *pool.Catalog, offers []*pool.Offer) []*pool.Offer {
 	mine := &pool.Offer{Peer: u.peer, Catalog: own.Offered()}
 	i := slices.IndexFunc(offers, func(o *pool.Offer) bool { return o.Peer == u.peer })
 	if i < 0 {
@@ -144,7 +140,7 @@ func (u *union) withOwn(own *pool.Catalog, offers []*pool.Offer) []*pool.Offer {
 }
 
 // mayBeMore says why peers may have what is not known of, or "".
-func (u *union) mayBeMore(s *pool.Snapshot) string {
+func (u *Union) mayBeMore(s *pool.Snapshot) string {
 	for _, m := range s.Members {
 		if m.Name != u.peer && !slices.ContainsFunc(s.Offers, func(o *pool.Offer) bool { return o.Peer == m.Name }) {
 			return "peer " + m.Name + ", of version " + m.Version + ", does not say what its providers are"
@@ -155,7 +151,7 @@ func (u *union) mayBeMore(s *pool.Snapshot) string {
 			return "what a peer of a newer version has is not known"
 		}
 	}
-	if u.began.IsZero() || time.Since(u.began) < startGrace {
+	if u.began.IsZero() || u.now().Sub(u.began) < StartGrace {
 		return "this peer has just begun, and others may have, too"
 	}
 	return ""
@@ -174,62 +170,9 @@ func ownersOf(members []*pool.Member) map[string]string {
 	return owners
 }
 
-// united is what all peers have together.
-func (d *Daemon) united() *pool.Catalog {
-	return d.union.catalog(d.catalog(), d.view.Load().Snapshot())
-}
-
-// offer shows the others what this peer's file has, if that is not what etcd
-// says already.
-func (d *Daemon) offer(ctx context.Context, own *pool.Catalog) error {
-	view := d.view.Load()
-	if err := view.WaitFor(ctx, 1); err != nil {
-		return err
-	}
-	mine := &pool.Offer{Peer: d.name, Catalog: own.Offered()}
-	for _, o := range view.Snapshot().Offers {
-		if o.Peer == d.name {
-			if same, err := mine.Same(o); err != nil || same {
-				return err
-			}
-		}
-	}
-	return d.putOffer(ctx, own)
-}
-
-// putOffer shows the others what this peer's file has.
-func (d *Daemon) putOffer(ctx context.Context, own *pool.Catalog) error {
-	mine := &pool.Offer{Peer: d.name, Catalog: own.Offered()}
-	err := insist(ctx, func() error { return d.store.PutOffer(ctx, mine) })
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	d.log.Error("the other peers do not know what this one has: they cannot plan with it", zap.Error(err))
-	return nil
-}
-
-// forgetOffers removes, as the allocator, what peers had that are gone for long,
-// unless it is all that is known of a provider.
-func (d *Daemon) forgetOffers(ctx context.Context, records *store.Owned) error {
-	for {
-		if err := sleep.For(ctx, offersLook); err != nil {
-			return err
-		}
-		// Not the records of the duty: by these it is seen whether its own loop turns.
-		for _, o := range d.union.stale(d.view.Load().Snapshot()) {
-			w := pool.Write{By: pool.Allocator, Offers: []pool.Change[pool.Offer]{pool.Remove(o)}}
-			if _, err := records.Apply(ctx, w); err != nil {
-				d.log.Warn("what a peer had is not forgotten", zap.String("peer", o.Peer), zap.Error(err))
-				continue
-			}
-			d.log.Info("what a peer had is forgotten: it is gone, and others have it", zap.String("peer", o.Peer))
-		}
-	}
-}
-
-// stale are the offers of peers that are gone for long and that have no provider
+// Stale are the offers of peers that are gone for long and that have no provider
 // of their own.
-func (u *union) stale(s *pool.Snapshot) []*pool.Offer {
+func (u *Union) Stale(s *pool.Snapshot) []*pool.Offer {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.miss(s)
@@ -248,7 +191,7 @@ func (u *union) stale(s *pool.Snapshot) []*pool.Offer {
 		needed := slices.ContainsFunc(o.Catalog.Providers, func(p pool.Provider) bool {
 			return p.Launches() && !held[p.Name]
 		})
-		if missed && time.Since(since) >= offerGrace && !needed {
+		if missed && u.now().Sub(since) >= OfferGrace && !needed {
 			stale = append(stale, o)
 		}
 	}
