@@ -46,7 +46,8 @@ const (
 // grows slowly, so that in the long run few calls are refused.
 type bucket struct {
 	tokens *rate.Limiter
-	// full is the configured rate, rate.Inf for none; rate is what is used now.
+	// full is the configured rate, rate.Inf for none; rate is how far we are. It
+	// is beyond full if a configuration asks for less than the cloud taught.
 	full, rate rate.Limit
 	// refused is the rate that was refused last, 0 if nothing is known to be too
 	// fast.
@@ -78,17 +79,23 @@ func fullRate(interval time.Duration) rate.Limit {
 	return rate.Every(interval)
 }
 
-// setFull changes the configured rate. One that was reached is left behind at
-// once if the new one is lower; a higher one is grown into, as from the start.
+// setFull changes the configured rate. What the cloud taught remains. Else a
+// rate that was reached is left behind at once if the new one is lower; a higher
+// one is grown into, as from the start.
 func (b *bucket) setFull(now time.Time, full rate.Limit) {
-	reached := b.rate >= b.full
+	next, reached := b.rate, b.rate >= b.full
 	b.full = full
-	next := min(b.rate, full)
-	if reached && full > next {
-		next = min(full, max(next, cautious))
+	if b.refused == 0 {
+		next = min(next, full)
+		if reached {
+			next = min(full, max(next, cautious))
+		}
 	}
 	b.set(now, next)
 }
+
+// used is the rate at which calls are let through.
+func (b *bucket) used() rate.Limit { return min(b.rate, b.full) }
 
 // take takes a token if there is one and returns 0, or returns how long to
 // wait before asking again.
@@ -139,9 +146,9 @@ func (b *bucket) pass(now time.Time) {
 	switch {
 	case b.rate >= b.full:
 	case b.refused == 0:
-		b.set(now, b.rate+1)
+		b.grow(now, b.rate+1)
 	case now.Sub(b.slowedAt) >= holdTime:
-		b.set(now, b.rate+recovery*b.refused)
+		b.grow(now, b.rate+recovery*b.refused)
 	}
 }
 
@@ -153,21 +160,21 @@ func (b *bucket) refuse(now, sent time.Time) {
 	if b.refused != 0 && (sent.Before(b.slowedAt) || b.passed == 0) {
 		return
 	}
-	used := min(b.rate, boundless)
+	used := min(b.used(), boundless)
 	since := now.Sub(b.slowedAt)
 	left := slowdownLeast * used
 	switch {
-	case b.refused == 0 && b.rate < b.full:
+	case b.rate >= b.full:
+		left = slowdownFull * used
+	case b.refused == 0:
 		// What passed when calls came slower than they might proved nothing.
 		left = slowdownMost * min(used, max(cautious, b.usage()))
-	case b.refused == 0:
-		left = slowdownFull * used
 	case since < seenTime:
 		seen := rate.Limit(float64(b.passed) / max(1, since.Seconds()))
 		left = min(left, max(slowdownSeen*seen, slowdownMost*used))
 	}
 	b.refused, b.slowedAt, b.passed = used, now, 0
-	b.set(now, max(min(slowest, b.full), left))
+	b.set(now, max(slowest, left))
 }
 
 // usage is how many calls a second passed lately.
@@ -181,22 +188,30 @@ func (b *bucket) usage() rate.Limit {
 // relearn takes over a rate that another bucket learned.
 func (b *bucket) relearn(now time.Time, learned rate.Limit) {
 	b.refused, b.slowedAt, b.passed = learned, now, 0
-	b.set(now, max(min(slowest, b.full), min(learned, b.full)))
+	b.set(now, max(slowest, learned))
 }
 
-// set changes the rate. The full rate is reached by what passed, so that
+// grow raises the rate. The full rate is reached by what passed, so that
 // nothing is known to be too fast any more.
-func (b *bucket) set(now time.Time, r rate.Limit) {
-	full := min(b.full, boundless)
-	if r >= full {
+func (b *bucket) grow(now time.Time, r rate.Limit) {
+	if r >= min(b.full, boundless) {
 		r, b.refused = b.full, 0
 	}
+	b.set(now, r)
+}
+
+// set changes the rate. Calls without a limit take no tokens, so that none are
+// left when there is one.
+func (b *bucket) set(now time.Time, r rate.Limit) {
 	b.rate = r
 	burst := 1
-	if b.refused == 0 {
-		burst = burstOf(r)
+	if b.refused == 0 || b.rate >= b.full {
+		burst = burstOf(b.used())
 	}
-	b.tokens.SetLimitAt(now, r)
+	if b.tokens.Limit() == rate.Inf && b.used() != rate.Inf {
+		b.tokens = rate.NewLimiter(0, 0)
+	}
+	b.tokens.SetLimitAt(now, b.used())
 	b.tokens.SetBurstAt(now, burst)
 }
 

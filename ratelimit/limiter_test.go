@@ -12,8 +12,8 @@ import (
 )
 
 // TestNeverMoreThanBurstPlusRateTimesWindow holds I6 at the bucket, with
-// refusals, pauses, answers, takeovers and other intervals at random moments. A takeover is a
-// bucket that starts empty when the other has just stopped.
+// refusals, pauses, answers, takeovers, and other intervals and learned rates at random
+// moments. A takeover is a bucket that starts empty when the other has just stopped.
 func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -23,7 +23,7 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 		b := newBucket(interval, now)
 		var calls []time.Time
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			switch rapid.IntRange(0, 12).Draw(t, "what") {
+			switch rapid.IntRange(0, 13).Draw(t, "what") {
 			case 0:
 				b.refuse(now, now.Add(-time.Duration(rapid.IntRange(0, 2000).Draw(t, "sent ms ago"))*time.Millisecond))
 			case 1:
@@ -36,6 +36,8 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 				b = newBucket(interval, now)
 			case 6:
 				b.setFull(now, fullRate(time.Duration(rapid.IntRange(1, 3).Draw(t, "slower"))*interval))
+			case 7:
+				b.relearn(now, rate.Limit(rapid.Float64Range(0, 2000).Draw(t, "learned")))
 			default:
 				if wait := b.take(now); wait > 0 {
 					now = now.Add(wait)
@@ -135,8 +137,8 @@ func TestRelearn(t *testing.T) {
 	for _, c := range []struct{ learned, want rate.Limit }{{3, 3}, {50, 10}, {0, slowest}} {
 		b := newBucket(100*time.Millisecond, now)
 		b.relearn(now, c.learned)
-		if b.rate != c.want {
-			t.Errorf("learned %v, goes on at %v, want %v", c.learned, b.rate, c.want)
+		if b.used() != c.want {
+			t.Errorf("learned %v, goes on at %v, want %v", c.learned, b.used(), c.want)
 		}
 	}
 }
@@ -193,19 +195,61 @@ func TestSetInterval(t *testing.T) {
 		for range 100 {
 			l.Passed()
 		}
-		if perSecond, learned := l.Rate(); perSecond != 1 || learned {
-			t.Errorf("of an unlimited rate there are left %v, learned %v", perSecond, learned)
+		if _, learned := l.Learned(); l.Rate() != 1 || learned {
+			t.Errorf("of an unlimited rate there are left %v, learned %v", l.Rate(), learned)
 		}
 		l.SetInterval(100 * time.Millisecond)
 		l.Relearn(2)
 		l.Pause(time.Minute)
 		began := time.Now()
 		l.SetInterval(50 * time.Millisecond)
-		if perSecond, learned := l.Rate(); perSecond != 2 || !learned {
-			t.Errorf("of what was learned there are left %v, learned %v", perSecond, learned)
+		if perSecond, learned := l.Learned(); l.Rate() != 2 || perSecond != 2 || !learned {
+			t.Errorf("of what was learned there are left %v, learned %v", l.Rate(), learned)
 		}
 		if _, err := l.Wait(t.Context(), 0); err != nil || time.Since(began) < time.Minute {
 			t.Errorf("the pause ended after %s, %v", time.Since(began), err)
 		}
 	})
+}
+
+// What the cloud taught is there again, as it was, when a configuration that
+// asked for less is gone: that was no word of the cloud's.
+func TestALowerRateTeachesNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, lower := range []rate.Limit{1, 4, 5} {
+		b := newBucket(100*time.Millisecond, now)
+		b.pass(now)
+		b.relearn(now, 5)
+		b.setFull(now, lower)
+		for i := range 200 {
+			b.pass(now.Add(holdTime + time.Duration(i)*time.Second))
+		}
+		if b.used() != lower {
+			t.Errorf("configured to %v the rate is %v", lower, b.used())
+		}
+		b.setFull(now, 10)
+		if b.used() != 5 || b.refused == 0 {
+			t.Errorf("learned 5, then configured to %v and to 10 again: the rate is %v", lower, b.used())
+		}
+	}
+}
+
+// Calls without a limit take no tokens. When one is set there are none: the
+// calls of this moment have just left.
+func TestALimitBeginsEmpty(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newBucket(0, now)
+	for b.used() != rate.Inf {
+		b.pass(now)
+	}
+	now = now.Add(time.Minute)
+	if wait := b.take(now); wait != 0 {
+		t.Fatalf("without a limit a call waits %v", wait)
+	}
+	b.setFull(now, 10)
+	if wait := b.take(now); wait != 100*time.Millisecond {
+		t.Errorf("the first call after it waits %v, want 100ms", wait)
+	}
 }

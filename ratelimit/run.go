@@ -104,8 +104,16 @@ func (l *Limiter) SetInterval(interval time.Duration) {
 }
 
 // Rate returns how many calls a second are let through now, infinitely many if
-// there is no limit; and whether the cloud taught us that it takes no more.
-func (l *Limiter) Rate() (perSecond float64, learned bool) {
+// there is no limit.
+func (l *Limiter) Rate() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return float64(l.bucket.used())
+}
+
+// Learned returns how many calls a second the cloud takes, if it taught us. It
+// may be more than is configured now.
+func (l *Limiter) Learned() (perSecond float64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return float64(l.bucket.rate), l.bucket.refused != 0

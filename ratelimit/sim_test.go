@@ -165,8 +165,8 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 			t.Errorf("%d calls were made in an outage of 10 minutes", n)
 		}
 		drive(t, l, good, 20, 5*time.Minute)
-		if perSecond, learned := l.Rate(); perSecond != 10 || learned {
-			t.Errorf("5 minutes after the outage the rate is %v", perSecond)
+		if _, learned := l.Learned(); l.Rate() != 10 || learned {
+			t.Errorf("5 minutes after the outage the rate is %v", l.Rate())
 		}
 	})
 }

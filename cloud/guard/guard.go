@@ -119,8 +119,7 @@ func (g *Guard) learn(limits *Limits, call cloud.Call, o cloud.Outcome, sent tim
 	case o.Status >= statusOK && o.Status < statusServerError:
 		limiter.Passed()
 	}
-	perSecond, _ := limiter.Rate()
-	g.metrics.rate.WithLabelValues(string(call.Service)).Set(perSecond)
+	g.metrics.rate.WithLabelValues(string(call.Service)).Set(limiter.Rate())
 	if until := limits.paused(); !until.IsZero() {
 		g.metrics.pausedUntil.Set(float64(until.UnixMilli()) / milli)
 	}

@@ -132,7 +132,7 @@ func TestSetInterval(t *testing.T) {
 	l.limiter(cloud.Identity)
 	l.SetInterval(250 * time.Millisecond)
 	for service, want := range map[cloud.Service]float64{cloud.Compute: 4, cloud.Network: 4, cloud.Identity: 2} {
-		if got, _ := l.limiter(service).Rate(); got != want {
+		if got := l.limiter(service).Rate(); got != want {
 			t.Errorf("%s: %v calls a second, want %v", service, got, want)
 		}
 	}

@@ -97,7 +97,7 @@ func (l *Limits) penalty() (*pool.Penalty, time.Duration) {
 		p.PauseMS = l.pauseLasts.Milliseconds()
 	}
 	for service, limiter := range l.limiters {
-		if perSecond, learned := limiter.Rate(); learned {
+		if perSecond, learned := limiter.Learned(); learned {
 			p.Rates[string(service)] = perSecond
 		}
 	}
