@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"poold/cloud"
@@ -24,6 +25,39 @@ import (
 type exit struct {
 	mu sync.Mutex
 	at map[cloud.Service][]time.Time
+	// rest is closed when there are calls to make again, and nil while there are.
+	rest chan struct{}
+}
+
+// pause has nobody make calls for a time, and then all at once.
+func (e *exit) pause(d time.Duration) {
+	rest := make(chan struct{})
+	e.mu.Lock()
+	e.rest = rest
+	e.mu.Unlock()
+	pass(d)
+	close(rest)
+}
+
+// wait waits for calls to make.
+func (e *exit) wait(ctx context.Context) {
+	e.mu.Lock()
+	rest := e.rest
+	e.mu.Unlock()
+	if rest == nil {
+		return
+	}
+	select {
+	case <-rest:
+	case <-ctx.Done():
+	}
+}
+
+// forget forgets what left so far.
+func (e *exit) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at = map[cloud.Service][]time.Time{}
 }
 
 func (e *exit) note(s cloud.Service) {
@@ -60,32 +94,42 @@ func groupPeer(name string, records kv.KV, e *exit, providers ...pool.Provider) 
 	d := newDaemon(&config.Config{Name: name, Etcd: config.Etcd{LeaseTTL: ttl}}, Options{Version: "v1", Log: zap.NewNop()})
 	d.kv, d.store = records, store.New(records, "", zap.NewNop())
 	d.view.Store(d.store.View())
-	d.cfg.Catalog.Providers = providers
-	s := &setup{cfg: d.cfg}
+	regroup(d, e, providers...)
+	return d
+}
+
+// regroup has a peer take over other providers.
+func regroup(d *Daemon, e *exit, providers ...pool.Provider) {
+	cfg := *d.cfg
+	cfg.Catalog.Providers = providers
+	s := &setup{cfg: &cfg, clouds: map[string]*access{}}
 	groups := d.rateGroups(s.providers(), func(name, region string) (string, error) { return name + " " + region, nil })
 	launch, upload := map[*rateGroup][]duty{}, map[*rateGroup][]duty{}
 	for _, p := range providers {
 		g := groups[p.Name]
+		s.clouds[p.Name] = &access{
+			place: place{Cloud: p.Cloud, Region: p.Region, Group: g.name}, group: g, metrics: prometheus.NewRegistry(),
+		}
 		gate := guard.New(guard.Config{Provider: p.Name, Limits: g.launching, ImageLimits: g.uploading, Log: zap.NewNop()})
-		launch[g] = append(launch[g], eager("provider/"+p.Name, gate, e, cloud.LaneRequest, cloud.Compute, cloud.Identity))
-		upload[g] = append(upload[g], eager("upload/"+p.Name, gate, e, cloud.LaneImage, cloud.Object, cloud.Identity))
+		works, moves := "provider/"+p.Name, "upload/"+p.Name
+		launch[g] = append(launch[g], eager(works, printOf(p), gate, e, cloud.LaneRequest, cloud.Compute, cloud.Identity))
+		upload[g] = append(upload[g], eager(moves, printOf(p), gate, e, cloud.LaneImage, cloud.Object, cloud.Identity))
 	}
 	for g, members := range launch {
-		g.enforce()
 		s.duties = append(s.duties, g.launchDuty(members), g.uploadDuty(upload[g]))
 	}
 	d.enforce(s)
-	return d
 }
 
 // eager is a duty that makes calls of each service, without a pause.
-func eager(key string, gate *guard.Guard, e *exit, lane cloud.Lane, services ...cloud.Service) duty {
-	return duty{key: key, run: func(ctx context.Context, _ *store.Owned) error {
+func eager(key, made string, gate *guard.Guard, e *exit, lane cloud.Lane, services ...cloud.Service) duty {
+	return duty{key: key, print: made, run: func(ctx context.Context, _ *store.Owned) error {
 		var wg sync.WaitGroup
 		for _, s := range services {
 			for range 10 {
 				wg.Go(func() {
 					for {
+						e.wait(ctx)
 						leave, err := gate.Enter(cloud.WithLane(ctx, lane), cloud.Call{Service: s, Operation: "GET /things"})
 						if err != nil {
 							return
@@ -147,6 +191,50 @@ func TestARateGroupIsLimitedOverAllPeers(t *testing.T) {
 			pass(10 * time.Second)
 		}
 		e.want(t, 2, interval)
+	})
+}
+
+// The limit holds through each change of the configuration: of the rate, of what
+// else a provider is, of who is in the group, and of all that in one moment.
+func TestReloadsKeepTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pool.Provider{Name: "a", Cloud: "c"}, pool.Provider{Name: "b", Cloud: "c", BootTimeout: time.Minute}
+		other := func(p pool.Provider) pool.Provider {
+			p.BootTimeout = time.Hour
+			return p
+		}
+		at := func(interval time.Duration, providers ...pool.Provider) []pool.Provider {
+			all := slices.Clone(providers)
+			for i := range all {
+				all[i].Rate = interval
+			}
+			return all
+		}
+		const fast, slow = 50 * time.Millisecond, 250 * time.Millisecond
+		e := &exit{at: map[cloud.Service][]time.Time{}}
+		d := groupPeer("one", newModel(t), e, at(fast, a, b)...)
+		defer start(t, d)()
+		pass(10 * time.Second)
+		for _, next := range [][]pool.Provider{
+			at(fast, other(a), b), at(fast, a), at(fast, a, b), at(fast, b), at(fast, a, b),
+		} {
+			regroup(d, e, next...)
+			pass(time.Duration(len(next)) * 5 * time.Millisecond)
+		}
+		pass(10 * time.Second)
+		e.pause(10 * time.Second) // until all buckets are full
+		regroup(d, e, at(fast, other(a), other(b))...)
+		pass(10 * time.Second)
+		e.want(t, 5, fast)
+		for range 2 {
+			e.forget()
+			regroup(d, e, at(slow, a, b)...)
+			pass(10 * time.Second)
+			e.want(t, 2, slow)
+			regroup(d, e, at(fast, a, b)...)
+			pass(10 * time.Second)
+			e.want(t, 5, fast)
+		}
 	})
 }
 

@@ -49,6 +49,8 @@ type bucket struct {
 	// full is the configured rate, rate.Inf for none; rate is how far we are. It
 	// is beyond full if a configuration asks for less than the cloud taught.
 	full, rate rate.Limit
+	// burstMax is the most that may go at once.
+	burstMax float64
 	// refused is the rate that was refused last, 0 if nothing is known to be too
 	// fast.
 	refused rate.Limit
@@ -66,7 +68,7 @@ type bucket struct {
 // newBucket makes an empty bucket. An interval of 0 does not limit.
 func newBucket(interval time.Duration, now time.Time) *bucket {
 	full := fullRate(interval)
-	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, slowedAt: now, gap: longestGap}
+	b := &bucket{tokens: rate.NewLimiter(0, 0), full: full, burstMax: burstMax, slowedAt: now, gap: longestGap}
 	b.set(now, min(full, cautious))
 	return b
 }
@@ -206,7 +208,7 @@ func (b *bucket) set(now time.Time, r rate.Limit) {
 	b.rate = r
 	burst := 1
 	if b.refused == 0 || b.rate >= b.full {
-		burst = burstOf(b.used())
+		burst = burstOf(b.used(), b.burstMax)
 	}
 	if b.tokens.Limit() == rate.Inf && b.used() != rate.Inf {
 		b.tokens = rate.NewLimiter(0, 0)
@@ -215,7 +217,7 @@ func (b *bucket) set(now time.Time, r rate.Limit) {
 	b.tokens.SetBurstAt(now, burst)
 }
 
-// burstOf is how many calls may go at once after idling.
-func burstOf(r rate.Limit) int {
-	return int(max(1, min(burstMax, float64(r)*burstTime.Seconds())))
+// burstOf is how many calls may go at once after idling, no more than most.
+func burstOf(r rate.Limit, most float64) int {
+	return int(max(1, min(most, float64(r)*burstTime.Seconds())))
 }

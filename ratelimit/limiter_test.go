@@ -18,7 +18,7 @@ func TestNeverMoreThanBurstPlusRateTimesWindow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		interval := time.Duration(rapid.IntRange(1, 2000).Draw(t, "interval ms")) * time.Millisecond
-		burst := burstOf(rate.Every(interval))
+		burst := burstOf(rate.Every(interval), burstMax)
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		b := newBucket(interval, now)
 		var calls []time.Time
@@ -81,8 +81,12 @@ func TestBurst(t *testing.T) {
 		10 * time.Second: 1, time.Second: 1, 500 * time.Millisecond: 1, 250 * time.Millisecond: 2,
 		100 * time.Millisecond: 5, time.Millisecond: 5,
 	} {
-		if got := burstOf(rate.Every(interval)); got != want {
+		if got := burstOf(rate.Every(interval), burstMax); got != want {
 			t.Errorf("at a call every %v %d go at once, want %d", interval, got, want)
+		}
+		half := burstOf(rate.Every(2*interval), burstMax/2.0)
+		if half > max(1, want/2) {
+			t.Errorf("at a call every %v half of %d are %d", interval, want, half)
 		}
 	}
 }

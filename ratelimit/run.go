@@ -103,6 +103,15 @@ func (l *Limiter) SetInterval(interval time.Duration) {
 	l.dispatch()
 }
 
+// HalveBurst leaves half of what may go at once to another limiter, to which
+// half of the rate is left.
+func (l *Limiter) HalveBurst() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket.burstMax = burstMax / 2.0
+	l.bucket.set(time.Now(), l.bucket.rate)
+}
+
 // Rate returns how many calls a second are let through now, infinitely many if
 // there is no limit.
 func (l *Limiter) Rate() float64 {

@@ -48,7 +48,9 @@ type Limits struct {
 
 // NewLimits returns limits that start empty. The interval is the least time
 // between two calls of one service, as nodepool's rate means it; 0 does not
-// limit. The halved services leave every other call to somebody else.
+// limit. The halved services leave every other call to somebody else, and half
+// of a burst where it can be halved: below four calls a second both may make one
+// at once.
 func NewLimits(group string, interval time.Duration, log *zap.Logger, halved ...cloud.Service) *Limits {
 	return &Limits{
 		group: group, interval: interval, halved: halved,
@@ -87,6 +89,9 @@ func (l *Limits) limiter(s cloud.Service) *ratelimit.Limiter {
 	limiter, ok := l.limiters[s]
 	if !ok {
 		limiter = ratelimit.New(l.intervalOf(s), patience())
+		if slices.Contains(l.halved, s) {
+			limiter.HalveBurst()
+		}
 		limiter.Pause(time.Until(l.pausedUntil))
 		l.limiters[s] = limiter
 	}

@@ -37,10 +37,11 @@ type limit struct {
 // limitOf is what the calls of one service, the last word of a limit's name, are
 // bound by with a rate in the configuration of so many a second.
 func limitOf(name string, perSecond float64) limit {
+	most := 5.0
 	if strings.HasSuffix(name, " identity") || strings.HasSuffix(name, " image") {
-		perSecond /= 2 // launching and moving images share it
+		perSecond, most = perSecond/2, most/2 // launching and moving images share it
 	}
-	return limit{burst: int(max(1, min(5, perSecond/2))), rate: perSecond}
+	return limit{burst: int(max(1, min(most, perSecond/2))), rate: perSecond}
 }
 
 // logLine is what the judge looks at in a line of a peer's log.
