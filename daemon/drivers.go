@@ -41,6 +41,11 @@ type place struct {
 	Trace                bool
 }
 
+// moved tells whether a place is the same as another but for the rate group.
+func (p place) moved(from place) bool {
+	return p.Cloud == from.Cloud && p.Region == from.Region && p.Group != from.Group
+}
+
 // configuredDuties lists what this peer may do, by its roles and its
 // configuration.
 func (d *Daemon) configuredDuties(s *setup) []duty {

@@ -33,6 +33,13 @@ func (g *rateGroup) enforce() {
 	g.uploading.SetInterval(g.interval)
 }
 
+// inherit has the group know what the cloud of a provider taught the group that
+// the provider was of before.
+func (g *rateGroup) inherit(from *rateGroup, records *pool.Snapshot) {
+	g.launching.Inherit(from.launching, records)
+	g.uploading.Inherit(from.uploading, records)
+}
+
 // key names the group among the owners. Peers that have other providers of the
 // group are another group: nobody could own what only they have.
 func (g *rateGroup) key(kind string) string {

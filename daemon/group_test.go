@@ -238,6 +238,77 @@ func TestReloadsKeepTheLimit(t *testing.T) {
 	})
 }
 
+// What a cloud taught outlives each change of a provider. One that goes to another
+// rate group is in the same cloud still: what that taught, this peer or another, goes
+// with it. Another cloud taught nothing yet.
+func TestReloadsKeepThePenalty(t *testing.T) {
+	const pause = time.Minute
+	compute := cloud.Call{Service: cloud.Compute, Operation: "GET /things"}
+	// call makes one call in the group that provider a is of now.
+	call := func(t *testing.T, d *Daemon, o cloud.Outcome) {
+		t.Helper()
+		gate := guard.New(guard.Config{Provider: "a", Limits: d.setup().clouds["a"].group.launching, Log: zap.NewNop()})
+		leave, err := gate.Enter(t.Context(), compute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave(o)
+	}
+	here := func(t *testing.T, d *Daemon) {
+		t.Helper()
+		call(t, d, cloud.Outcome{Status: 429, Kind: cloud.RateLimited, RetryAfter: pause})
+	}
+	there := func(t *testing.T, d *Daemon) {
+		t.Helper()
+		group := d.setup().clouds["a"].group.name
+		p := &pool.Penalty{V: pool.RecordVersion, Group: group, PauseMS: pause.Milliseconds(), Rates: map[string]float64{"compute": 5}}
+		revision, err := d.store.Apply(t.Context(), nil, pool.Write{By: pool.Launcher, Penalties: []pool.Change[pool.Penalty]{pool.Create(p)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = d.view.Load().Run(t.Context()) }() // ends with the test
+		if err := d.view.Load().WaitFor(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was := pool.Provider{Name: "a", Cloud: "c", Rate: 100 * time.Millisecond}
+	other, slower, another, elsewhere := was, was, was, was
+	other.BootTimeout, slower.Rate, another.RateGroup, elsewhere.Cloud = time.Hour, 2*was.Rate, "mine", "d"
+	for name, c := range map[string]struct {
+		teach func(*testing.T, *Daemon)
+		next  pool.Provider
+		// first and more are when the first call is made, and how long ten more take.
+		first, more time.Duration
+	}{
+		"another setting":       {here, other, pause - time.Second, 1050 * time.Millisecond},
+		"a slower rate":         {here, slower, pause - time.Second, 1800 * time.Millisecond},
+		"learned here":          {here, another, pause - time.Second, 1050 * time.Millisecond},
+		"learned elsewhere":     {there, another, pause, 2 * time.Second},
+		"another cloud":         {here, elsewhere, 100 * time.Millisecond, time.Second},
+		"nothing to be learned": {func(*testing.T, *Daemon) {}, another, 100 * time.Millisecond, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &exit{at: map[cloud.Service][]time.Time{}}
+				d := groupPeer("one", newModel(t), e, was)
+				c.teach(t, d)
+				pass(time.Second)
+				regroup(d, e, c.next)
+				began := time.Now()
+				call(t, d, cloud.Outcome{Status: 200})
+				first := time.Since(began)
+				for range 10 {
+					call(t, d, cloud.Outcome{Status: 200})
+				}
+				more := time.Since(began) - first
+				if first.Round(10*time.Millisecond) != c.first || more.Round(10*time.Millisecond) != c.more {
+					t.Errorf("the first call is made after %v and ten more take %v, want %v and %v", first, more, c.first, c.more)
+				}
+			})
+		})
+	}
+}
+
 // Each has what the configuration or, without it, the cloud says, and the
 // strictest rate; a provider without a cloud is alone.
 func TestRateGroups(t *testing.T) {

@@ -191,6 +191,9 @@ func (d *Daemon) enforce(s *setup) {
 	before := d.setup()
 	for name, reach := range s.clouds {
 		reach.group.enforce()
+		if had := before.clouds[name]; had != nil && reach.place.moved(had.place) {
+			reach.group.inherit(had.group, d.view.Load().Snapshot())
+		}
 		d.registry.put("cloud/"+name, reach.metrics)
 	}
 	for name := range before.clouds {

@@ -85,11 +85,11 @@ func (l *Limiter) Empty() {
 }
 
 // Relearn takes over a rate in calls a second that the cloud taught another,
-// unless it has taught us as well.
+// unless it has taught us that it takes less.
 func (l *Limiter) Relearn(perSecond float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bucket.refused == 0 {
+	if l.bucket.refused == 0 || rate.Limit(perSecond) < l.bucket.rate {
 		l.bucket.relearn(time.Now(), rate.Limit(perSecond))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"poold/cloud"
+	"poold/pool"
 )
 
 func call(t *testing.T, g *Guard, s cloud.Service, o cloud.Outcome) time.Duration {
@@ -136,4 +137,35 @@ func TestSetInterval(t *testing.T) {
 			t.Errorf("%s: %v calls a second, want %v", service, got, want)
 		}
 	}
+}
+
+// Of what several groups learned the least counts in the group that their
+// providers go to, and of one group what its owner knows before what is on record.
+func TestInherit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := func(group string, learned float64) *Limits {
+			l := NewLimits(group, 100*time.Millisecond, zap.NewNop())
+			if learned > 0 {
+				l.limiter(cloud.Compute).Relearn(learned)
+			}
+			return l
+		}
+		ours, known, others := limits("ours", 6), limits("known", 5), limits("others", 0)
+		ours.pause(time.Minute)
+		known.pause(time.Second)
+		records := &pool.Snapshot{Penalties: []*pool.Penalty{
+			{Group: "known", PauseMS: time.Hour.Milliseconds(), Rates: map[string]float64{"compute": 1, "network": 2}},
+			{Group: "others", Rates: map[string]float64{"compute": 5.5, "network": 3}},
+		}}
+		ours.Inherit(known, records)
+		ours.Inherit(others, records)
+		for service, want := range map[cloud.Service]float64{cloud.Compute: 5, cloud.Network: 2, cloud.Volume: 0} {
+			if got, taught := ours.limiter(service).Learned(); taught != (want > 0) || taught && got != want {
+				t.Errorf("%s: learned %v a second, %v, want %v", service, got, taught, want)
+			}
+		}
+		if left := time.Until(ours.paused()); left != time.Minute {
+			t.Errorf("the pause lasts %v, want that of the group, which is the longer one", left)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,7 +24,7 @@ const keepPause = time.Second
 
 // TakeOver starts with empty buckets and with what the last owner learned: the
 // pause that it was in is served in full, because nobody knows how much of it
-// is over. Call it before the first call as owner.
+// is over. What the cloud taught us remains. Call it before the first call as owner.
 func (l *Limits) TakeOver(records Records) {
 	l.Reset()
 	p := records.Snapshot().Penalty(l.group)
@@ -31,11 +32,38 @@ func (l *Limits) TakeOver(records Records) {
 		return
 	}
 	for service, perSecond := range p.Rates {
-		l.limiter(cloud.Service(service)).Relearn(perSecond)
+		limiter := l.limiter(cloud.Service(service))
+		if _, taught := limiter.Learned(); !taught {
+			limiter.Relearn(perSecond)
+		}
 	}
 	if d := time.Duration(p.PauseMS) * time.Millisecond; d > 0 {
 		l.log.Warn("a pause of the last owner is served", zap.Duration("pause", d))
 		l.pause(d)
+	}
+}
+
+// Inherit learns what the cloud taught the limits that one of its providers had
+// until now: a provider that goes to another rate group is in the same cloud
+// still. If another peer owned them it is on record, and a pause is served in
+// full as at a takeover.
+func (l *Limits) Inherit(from *Limits, records *pool.Snapshot) {
+	rates, pause := map[string]float64{}, time.Duration(0)
+	if p := records.Penalty(from.group); p != nil {
+		maps.Copy(rates, p.Rates)
+		pause = time.Duration(p.PauseMS) * time.Millisecond
+	}
+	own, left := from.penalty()
+	maps.Copy(rates, own.Rates)
+	if left > 0 {
+		pause = left
+	}
+	for service, perSecond := range rates {
+		l.limiter(cloud.Service(service)).Relearn(perSecond)
+	}
+	if pause > 0 {
+		l.log.Warn("a pause of another group is served", zap.String("from", from.group), zap.Duration("pause", pause))
+		l.pause(pause)
 	}
 }
 
