@@ -91,6 +91,14 @@ func TestForgetsTheOldestOfManyDead(t *testing.T) {
 	if got := forgotten(start.Add(time.Minute)); len(got) > 0 {
 		t.Errorf("forgot %v of as many as may be remembered", got)
 	}
+	if got, want := Remembered(s.Nodes, start.Add(time.Minute)), s.Nodes[0].Since; !got.Equal(want) {
+		t.Errorf("all are remembered since %v, want %v", got, want)
+	}
+	for at, nodes := range map[time.Time][]*pool.Node{start.Add(2 * tombstoneAge): s.Nodes, start.Add(time.Minute): s.Nodes[1:]} {
+		if got, want := Remembered(nodes, at), at.Add(-tombstoneAge); !got.Equal(want) {
+			t.Errorf("%d are remembered since %v, want %v", len(nodes), got, want)
+		}
+	}
 	if got := forgotten(start.Add(tombstoneAge + time.Minute)); len(got) != tombstonesMax {
 		t.Errorf("forgot %d of %d that are too old", len(got), tombstonesMax)
 	}

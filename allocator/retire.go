@@ -61,6 +61,23 @@ func (d *decider) forget(dead []*pool.Node) {
 	})
 }
 
+// Remembered is from when on the records tell of every node that is gone.
+func Remembered(nodes []*pool.Node, now time.Time) time.Time {
+	since, dead, oldest := now.Add(-tombstoneAge), 0, now
+	for _, n := range nodes {
+		if n.State != pool.NodeDeleted {
+			continue
+		}
+		if dead++; n.Since.Before(oldest) {
+			oldest = n.Since
+		}
+	}
+	if dead >= tombstonesMax && oldest.After(since) {
+		return oldest
+	}
+	return since
+}
+
 func (d *decider) expireHold(n *pool.Node) {
 	until := d.capHold(n, n.HoldUntil)
 	if until == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poold/allocator"
 	"poold/event"
 	"poold/pool"
 )
@@ -67,8 +69,19 @@ web pages, see event-age and audit-log in the configuration.`,
 	f.flags(cmd)
 	cmd.Flags().DurationVar(&f.since, "since", 0, "only those of so long, such as 10m")
 	return e.shows(cmd, f.check, func(w io.Writer, s *pool.Snapshot) error {
-		return eventTable().print(w, e.output, f.past(s, e.now()))
+		return errors.Join(eventTable().print(w, e.output, f.past(s, e.now())), e.noteKept(w, s))
 	})
+}
+
+// noteKept says below a table what is missing from it. Other formats are for
+// programs.
+func (e *env) noteKept(w io.Writer, s *pool.Snapshot) error {
+	if e.output != formatTable && e.output != formatWide {
+		return nil
+	}
+	since := allocator.Remembered(s.Nodes, e.now()).UTC().Format(time.RFC3339)
+	_, err := fmt.Fprintf(w, "\nKept since %s of nodes that are gone, and not at all of requests that are: the web page of events has more\n", since)
+	return err
 }
 
 // eventTable shows events.
