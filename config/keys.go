@@ -245,7 +245,7 @@ func webKeys() table[web] {
 				"A file to which this peer appends what humans did, with who and why, and which nodes each request was given: "+
 					"an event in JSON a line. It is never shortened; none is written unless this is given."),
 			duration("event-age", time.Minute, 30*24*time.Hour, func(w *web) *value[time.Duration] { return &w.eventAge },
-				"How long this peer remembers events, of which it has the last 20,000 at most; between `1m` and `720h`."),
+				"How long this peer remembers events, as far as they fit into 32 MiB of memory, as a day of 20,000 nodes does; between `1m` and `720h`."),
 			text("tokens", func(w *web) *value[string] { return &w.tokens },
 				"A file with the tokens of those who may act on the pages and in the API, `NAME TOKEN` or `NAME TOKEN read-only` a line. "+
 					"It is followed while poold runs. Unless it or `tls.client-ca` is given nobody may, and there is nothing to sign in to."),

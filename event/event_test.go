@@ -165,30 +165,3 @@ func TestThePast(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-func TestLog(t *testing.T) {
-	l := NewLog(5, time.Hour)
-	for i := range 8 {
-		l.Add(at(i), []Event{{At: at(i), Kind: Node, Name: fmt.Sprint(i)}})
-	}
-	found, next, missed := l.After(0, Filter{}, 2)
-	if len(found) != 2 || found[0].Name != "3" || next != 5 || !missed {
-		t.Errorf("got %v, %d, %v", said(found), next, missed)
-	}
-	if found, next, missed = l.After(next, Filter{Name: "7"}, 2); len(found) != 1 || next != 8 || missed {
-		t.Errorf("got %v, %d, %v", said(found), next, missed)
-	}
-	if found, next, _ = l.After(next, Filter{}, 2); len(found) != 0 || next != 8 {
-		t.Errorf("got %v, %d", said(found), next)
-	}
-	if found, _, _ = l.After(99, Filter{}, 9); len(found) != 5 {
-		t.Errorf("after a restart: %v", said(found))
-	}
-	if found, all := l.Newest(Filter{Kind: Node}, 1, 2); all != 5 || len(found) != 2 || found[0].Name != "6" {
-		t.Errorf("got %v of %d", said(found), all)
-	}
-	l.Add(at(66), nil)
-	if found, _, _ = l.After(0, Filter{}, 9); len(found) != 2 {
-		t.Errorf("after an hour: %v", said(found))
-	}
-}

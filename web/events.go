@@ -16,9 +16,12 @@ import (
 )
 
 const (
-	// mostEvents and defaultEventAge bound the events that are remembered.
-	mostEvents      = 20_000
+	// eventBytes and defaultEventAge bound the events that are remembered: of a
+	// day of 20,000 nodes there are 300,000, which take two thirds of that.
+	eventBytes      = 32 << 20
 	defaultEventAge = 24 * time.Hour
+	// mostEvents is how many of them an answer has at most that is not limited.
+	mostEvents = 20_000
 	// eventBatch is how many events are sent at once to who watches.
 	eventBatch = 200
 )
@@ -80,9 +83,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	filter := eventFilter(r.URL.Query())
 	seq, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
 	if err != nil || seq < 0 {
-		if newest, _ := s.events.Newest(event.Filter{}, 0, 1); len(newest) > 0 {
-			seq = newest[0].Seq
-		}
+		seq = s.events.Last()
 	}
 	s.stream(w, r, func() string {
 		found, next, missed := s.events.After(seq, filter, eventBatch)

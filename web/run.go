@@ -38,7 +38,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // look looks once.
 func (s *Server) look(now time.Time) {
-	s.events.Add(now, nil) // what is too old goes
+	s.events.Forget(now)
 	clouds, err := gathered(s.Gatherer)
 	if err != nil {
 		s.Log.Warn("metrics not gathered", zap.Error(err))

@@ -105,7 +105,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		Config: cfg, mux: http.NewServeMux(), pages: newPages(),
-		events: event.NewLog(mostEvents, cmp.Or(cfg.EventAge, defaultEventAge)), phases: newPhases(),
+		events: event.NewLog(eventBytes, cmp.Or(cfg.EventAge, defaultEventAge)), phases: newPhases(),
 	}
 	s.routes()
 	return s
