@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"poold/event"
@@ -85,21 +86,21 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	if err != nil || seq < 0 {
 		seq = s.events.Last()
 	}
-	s.stream(w, r, func() string {
+	s.stream(w, r, func() (string, bool) {
 		found, next, missed := s.events.After(seq, filter, eventBatch)
-		text := ""
+		var text strings.Builder
 		if missed {
-			text = "event: missed\ndata: {}\n\n"
+			text.WriteString("event: missed\ndata: {}\n\n")
 		}
 		for i := range found {
 			data, err := json.Marshal(found[i])
 			if err != nil {
 				continue // an event is made of words and numbers
 			}
-			text += fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", found[i].Seq, found[i].Kind, data)
+			fmt.Fprintf(&text, "id: %d\nevent: %s\ndata: %s\n\n", found[i].Seq, found[i].Kind, data)
 		}
 		seq = next
-		return text
+		return text.String(), len(found) == eventBatch
 	})
 }
 

@@ -53,22 +53,28 @@ func (l *live) tell() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for wake := range l.readers {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
+		rouse(wake)
+	}
+}
+
+// rouse wakes a reader, unless that was done already.
+func rouse(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
 	}
 }
 
 // follow sends a reader a word after each change, until it goes or is too slow
 // to take it.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, func() string { return "data: changed\n\n" })
+	s.stream(w, r, func() (string, bool) { return "data: changed\n\n", false })
 }
 
 // stream sends a reader what there is to say after each change, until it goes or
-// is too slow to take it.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, say func() string) {
+// is too slow to take it. Where say tells that there is more, no change is waited
+// for.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, say func() (text string, more bool)) {
 	wake, ok := s.live.join()
 	if !ok {
 		w.Header().Set("Retry-After", "60")
@@ -91,16 +97,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, say func() strin
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	for {
-		message := ": still here\n\n"
+		message, more := ": still here\n\n", false
 		select {
 		case <-r.Context().Done():
 			return
 		case <-beat.C:
 		case <-wake:
-			message = say()
+			message, more = say()
 		}
 		if !send(message) || sleep(r.Context(), liveEvery) {
 			return
+		}
+		if more {
+			rouse(wake)
 		}
 	}
 }
