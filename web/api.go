@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"poold/pool"
 )
@@ -29,6 +30,12 @@ type listing struct {
 	// cut returns the items that the fields choose, from the number from on, and
 	// how many there are in all. A limit below zero is none.
 	cut func(s *pool.Snapshot, q url.Values, from, limit int) (items any, all int)
+	// most is how many items an answer has at most that is not limited; 0 is any
+	// number.
+	most int
+	// since is from when on all is remembered that the list is of; nil if it is of
+	// what is there.
+	since func() time.Time
 }
 
 // listOf makes a listing of what all returns.
@@ -60,13 +67,14 @@ func fits[T any](item T, q url.Values, fields map[string]func(T) string) bool {
 	return true
 }
 
-// answer is a list as it is served. Total and Next are there if a limit was
-// given.
+// answer is a list as it is served. Total and Next are there if there is a limit.
 type answer struct {
 	Items any `json:"items"`
 	// Total is how many there are; Next is where the next part begins.
 	Total *int `json:"total,omitempty"`
 	Next  *int `json:"next,omitempty"`
+	// KeptSince is from when on everything is listed that happened.
+	KeptSince time.Time `json:"kept_since,omitzero"`
 }
 
 // list answers with a listing.
@@ -83,8 +91,14 @@ func (s *Server) list(l listing) http.HandlerFunc {
 			s.reply(w, http.StatusServiceUnavailable, problem{errUnread})
 			return
 		}
+		if limit < 0 && l.most > 0 {
+			limit = l.most
+		}
 		items, all := l.cut(snapshot, q, from, limit)
 		a := answer{Items: items}
+		if l.since != nil {
+			a.KeptSince = l.since()
+		}
 		if limit >= 0 {
 			a.Total = &all
 			if next := from + limit; next < all {

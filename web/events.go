@@ -42,14 +42,12 @@ func eventFilter(q url.Values) event.Filter {
 // eventList lists events, the newest first.
 func (s *Server) eventList() listing {
 	return listing{
-		kind: "events", fields: eventFields(), item: reflect.TypeFor[event.Event](),
+		kind: "events", fields: eventFields(), item: reflect.TypeFor[event.Event](), most: mostEvents,
 		cut: func(_ *pool.Snapshot, q url.Values, from, limit int) (any, int) {
-			if limit < 0 {
-				limit = mostEvents
-			}
 			found, all := s.events.Newest(eventFilter(q), from, limit)
 			return append([]event.Event{}, found...), all
 		},
+		since: func() time.Time { since, _ := s.events.Since(time.Now()); return since },
 	}
 }
 
@@ -107,14 +105,45 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 type eventsData struct {
 	Filter event.Filter
 	Kinds  []string
+	// Since is from when on all events are remembered; Dropped says that there was
+	// no room for older ones.
+	Since   time.Time
+	Dropped bool
 	paged[event.Event]
 }
 
 func eventsPage(s *Server, _ *model.Site, r *http.Request) (string, any, bool) {
 	d := eventsData{Filter: eventFilter(r.URL.Query()), Kinds: event.Kinds()}
-	all, _ := s.events.Newest(d.Filter, 0, mostEvents)
-	d.paged = cut(all, r)
+	d.Since, d.Dropped = s.events.Since(time.Now())
+	from := asked(r)
+	found, all := s.events.Newest(d.Filter, from, pageSize)
+	if from >= all {
+		from = 0
+		found, all = s.events.Newest(d.Filter, from, pageSize)
+	}
+	d.paged = pageOf(found, from, all, r)
 	return "Events", d, true
+}
+
+// remembered is where the events are of a node or a request that is no more; nil if
+// there are none.
+func (s *Server) remembered(r *http.Request) any {
+	var f event.Filter
+	q := url.Values{}
+	switch client, id := r.PathValue("client"), r.PathValue("id"); {
+	case client != "":
+		f.Request = client + "/" + id
+		q.Set("request", f.Request)
+	case id != "":
+		f.Name = id
+		q.Set("name", id)
+	default:
+		return nil
+	}
+	if found, _ := s.events.Newest(f, 0, 1); len(found) == 0 {
+		return nil
+	}
+	return "/events?" + q.Encode()
 }
 
 // eventPath is the page of what an event is about, or "".

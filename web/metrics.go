@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"poold/event"
 	"poold/pool"
 	"poold/web/model"
 )
@@ -16,11 +17,12 @@ type collector struct {
 	site   func(now time.Time) *model.Site
 	of     map[string]*prometheus.Desc
 	phases *phases
+	events *event.Log
 }
 
 // Collector returns the metrics of the whole system, the same from every peer.
 func (s *Server) Collector() prometheus.Collector {
-	c := &collector{site: s.Site, of: map[string]*prometheus.Desc{}, phases: s.phases}
+	c := &collector{site: s.Site, of: map[string]*prometheus.Desc{}, phases: s.phases, events: s.events}
 	for _, m := range []struct {
 		name, help string
 		labels     []string
@@ -43,6 +45,7 @@ func (s *Server) Collector() prometheus.Collector {
 		{"poold_upload_running_seconds", "For how long the upload of an image has been on its way that has not ended; 0 if none is.", []string{"image", "provider"}},
 		{"poold_upload_sent_ratio", "How much of an upload that is under way was sent, from 0 to 1.", []string{"image", "provider"}},
 		{"poold_troubles", "What the overview says is wrong, by its class; 0 without a provider and an image where nothing is.", []string{"class", "severity", "provider", "image"}},
+		{"poold_events_kept_since_timestamp_seconds", "From when on this peer remembers all events: event-age ago, or later if it began later or there is no room for more; 0 before it has read the records.", nil},
 		{"poold_etcd_contact_timestamp_seconds", "When etcd last answered this peer.", nil},
 	} {
 		c.of[m.name] = prometheus.NewDesc(m.name, m.help, m.labels, nil)
@@ -89,6 +92,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if at := site.Facts.EtcdContact; !at.IsZero() {
 		send("poold_etcd_contact_timestamp_seconds", float64(at.UnixMilli())/1000)
 	}
+	kept := 0.0
+	if since, _ := c.events.Since(site.At); !since.IsZero() {
+		kept = float64(since.UnixMilli()) / 1000
+	}
+	send("poold_events_kept_since_timestamp_seconds", kept)
 }
 
 // sender sends one value.

@@ -26,16 +26,19 @@ func (s *Server) openAPI() any {
 	}
 	paths["/api/v1/actions"] = object{"post": actionAPI()}
 	for _, l := range s.lists() {
+		properties := object{
+			"items": object{"type": "array", "items": schema(l.item)},
+			"total": object{"type": "integer"}, "next": object{"type": "integer"},
+		}
+		if l.since != nil {
+			properties["kept_since"] = schema(reflect.TypeFor[time.Time]())
+		}
 		paths["/api/v1/"+l.kind] = object{"get": object{
 			"summary":    "List " + l.kind,
 			"parameters": parameters(append([]string{"from", "limit"}, l.fields...)),
 			"responses": object{
 				"200": object{"description": "The list", "content": object{"application/json": object{"schema": object{
-					"type": "object", "required": []string{"items"},
-					"properties": object{
-						"items": object{"type": "array", "items": schema(l.item)},
-						"total": object{"type": "integer"}, "next": object{"type": "integer"},
-					},
+					"type": "object", "required": []string{"items"}, "properties": properties,
 				}}}},
 				"400": refusal(), "503": refusal(),
 			},

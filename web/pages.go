@@ -95,6 +95,7 @@ func (s *Server) draw(w http.ResponseWriter, r *http.Request, p shownPage) {
 		var found bool
 		if v.Title, v.Data, found = p.data(s, site, r); !found {
 			status, name, v.Title = http.StatusNotFound, "missing", "There is no such thing (any more)"
+			v.Data = s.remembered(r)
 		}
 	}
 	v.Acts = s.acts(visitor(r), v.Data)
@@ -159,14 +160,28 @@ type paged[T any] struct {
 	Before, After string
 }
 
+// asked is where the part of a list begins that a request asks for.
+func asked(r *http.Request) int {
+	from := 0
+	if _, err := fmt.Sscanf(r.URL.Query().Get("from"), "%d", &from); err != nil || from < 0 {
+		return 0
+	}
+	return from
+}
+
 // cut returns the part of a list that a request asks for.
 func cut[T any](all []T, r *http.Request) paged[T] {
-	from := 0
-	if _, err := fmt.Sscanf(r.URL.Query().Get("from"), "%d", &from); err != nil || from < 0 || from >= len(all) {
+	from := asked(r)
+	if from >= len(all) {
 		from = 0
 	}
-	to := min(len(all), from+pageSize)
-	p := paged[T]{Items: all[from:to], From: min(from+1, len(all)), To: to, All: len(all)}
+	return pageOf(all[from:min(len(all), from+pageSize)], from, len(all), r)
+}
+
+// pageOf makes a part of items, which begin at from of all.
+func pageOf[T any](items []T, from, all int, r *http.Request) paged[T] {
+	to := from + len(items)
+	p := paged[T]{Items: items, From: min(from+1, all), To: to, All: all}
 	at := func(n int) string {
 		q := r.URL.Query()
 		q.Set("from", fmt.Sprint(n))
@@ -175,7 +190,7 @@ func cut[T any](all []T, r *http.Request) paged[T] {
 	if from > 0 {
 		p.Before = at(max(0, from-pageSize))
 	}
-	if to < len(all) {
+	if to < all {
 		p.After = at(to)
 	}
 	return p
