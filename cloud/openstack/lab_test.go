@@ -83,8 +83,9 @@ func labEnv(t *testing.T, name, region string) cloudtest.Env {
 	plain := openLab(t, name, e.OtherInstallation, cloud.Open{})
 	e.FlavorID, e.ImageID = labFacts(t, plain)
 	e.Other = plain
-	labServerGroup(t, plain)
-	equip(t, &e, plain)
+	group := "apart-" + e.Installation
+	labServerGroup(t, plain, group)
+	equip(t, &e, plain, group)
 	// Only ours: the other driver's calls are not to be counted.
 	own := fronted(t, name, region)
 	e.Sent, e.Inject = own.count, own.inject
@@ -94,14 +95,14 @@ func labEnv(t *testing.T, name, region string) cloudtest.Env {
 }
 
 // labServerGroup makes a server group, and deletes it after the test.
-func labServerGroup(t *testing.T, d *Driver) {
+func labServerGroup(t *testing.T, d *Driver, name string) {
 	t.Helper()
 	var made struct {
 		Group identified `json:"server_group"`
 	}
 	err := d.call(t.Context(), request{
 		service: cloud.Compute, method: http.MethodPost, path: "/os-server-groups", what: "create server group", changes: true,
-		in:           map[string]any{"server_group": map[string]any{"name": "apart", "policies": []string{"soft-anti-affinity"}}},
+		in:           map[string]any{"server_group": map[string]any{"name": name, "policies": []string{"soft-anti-affinity"}}},
 		microversion: "2.15",
 	}, &made)
 	if err != nil {

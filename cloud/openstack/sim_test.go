@@ -84,7 +84,7 @@ func TestConformance(t *testing.T) {
 		e.Other = other
 		e.Again = func() cloud.Driver { return open(t, e.Installation, cloud.Open{}) }
 		e.Zone, e.Tags, e.Volumes, e.Disks = "az2", true, true, true
-		equip(t, &e, other)
+		equip(t, &e, other, "apart")
 		f := fronted(t, "sim", "RegionOne")
 		e.Sent, e.Inject = f.count, f.inject
 		e.Driver = open(t, e.Installation, e.Gate)
@@ -103,8 +103,8 @@ func TestConformance(t *testing.T) {
 }
 
 // equip adds to an environment what the cloud says by itself, through a driver
-// whose calls are not counted.
-func equip(t *testing.T, e *cloudtest.Env, d *Driver) {
+// whose calls are not counted; group is the server group to use.
+func equip(t *testing.T, e *cloudtest.Env, d *Driver, group string) {
 	t.Helper()
 	e.Look = func(id string) cloudtest.Made { return made(t, d, id) }
 	e.DropKeyPair = func(name string) {
@@ -121,7 +121,7 @@ func equip(t *testing.T, e *cloudtest.Env, d *Driver) {
 		t.Fatal(err)
 	}
 	for _, g := range groups.Groups {
-		if g.Name == "apart" {
+		if g.Name == group {
 			e.ServerGroup, e.ServerGroupID = g.Name, g.ID
 		}
 	}
