@@ -115,12 +115,16 @@ func (s *clouds) strangers(t *testing.T) []stranger {
 	return all
 }
 
-// touched lists the strangers that somebody touched, and how (I4).
-func (s *clouds) touched() []string {
+// touched lists the strangers that somebody touched, and how, and those that a
+// sweep took for ours (I4).
+func (s *clouds) touched(history []event) []string {
 	var problems []string
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
 	for _, a := range s.alien {
+		if at := suspected(history, a.id); at != 0 {
+			problems = append(problems, fmt.Sprintf("%s is not ours, and a sweep took it for a leak at revision %d", a.what, at))
+		}
 		if is, err := a.is(); err != nil || is != a.first {
 			problems = append(problems, fmt.Sprintf("%s is not ours and was touched: it was %s, and is %s, %v", a.what, a.first, is, err))
 		}

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -82,6 +83,19 @@ type judge struct {
 	// limits is how many nodes each provider may have (I5), and live how many
 	// it has; without limits nobody counts.
 	limits, live map[string]int
+}
+
+// suspected is the revision at which a sweep first wrote something down as a leak
+// of ours, 0 if none did. It need not come to a delete: that takes two sweeps, which
+// may be further apart than a run is long, and one that sees what no record ever
+// explained doubts its records and removes nothing.
+func suspected(history []event, id string) int64 {
+	for _, e := range history {
+		if strings.HasPrefix(e.key, prefix+"health/") && bytes.Contains(e.value, []byte(`"`+id+`"`)) {
+			return e.revision
+		}
+	}
+	return 0
 }
 
 // verdict lists everything in a history that must never happen: a node used

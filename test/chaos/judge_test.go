@@ -107,3 +107,23 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 }
+
+// What a sweep writes down as a leak it takes for ours, whether it removes it or not.
+func TestSuspected(t *testing.T) {
+	health := func(provider, leaks string) event {
+		return event{revision: 7, key: prefix + "health/" + provider, value: []byte(`{"leaks":[` + leaks + `],"frozen":"instance s is old"}`)}
+	}
+	for name, c := range map[string]struct {
+		e    event
+		want int64
+	}{
+		"nothing":        {health("p", ""), 0},
+		"the stranger":   {health("p", `{"kind":"instance","id":"r"},{"kind":"instance","id":"s"}`), 7},
+		"a leak":         {health("p", `{"kind":"instance","id":"s2"}`), 0},
+		"not by a sweep": {event{revision: 7, key: nodeN, value: []byte(`{"instance_id":"s"}`)}, 0},
+	} {
+		if got := suspected([]event{{revision: 1, key: nodeN}, c.e, health("q", `{"id":"r"}`)}, "s"); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+}

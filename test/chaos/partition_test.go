@@ -53,7 +53,7 @@ func TestPartitions(t *testing.T) {
 		return func() error { s.startPeer(i); return nil }
 	}
 	s.more = func(history []event, left map[string][]call) []string {
-		return slices.Concat(clouds.touched(), clouds.crowded(t, left), astray(history))
+		return slices.Concat(clouds.touched(history), clouds.crowded(t, left), astray(history))
 	}
 	stop := s.Ask()
 	s.Strike(*lasts)
