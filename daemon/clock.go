@@ -23,12 +23,8 @@ func (d *Daemon) setClock(ctx context.Context, records *store.Owned) error {
 	tick := time.NewTicker(peers.BeatEvery)
 	defer tick.Stop()
 	for {
-		err := records.SetClock(ctx, d.name, d.clock.Tell())
-		if errors.Is(err, pool.ErrNotOwner) {
+		if err := d.tellTime(ctx, records); err != nil {
 			return err
-		}
-		if err != nil && ctx.Err() == nil {
-			d.log.Warn("the other peers do not learn what time it is", zap.Error(err))
 		}
 		select {
 		case <-tick.C:
@@ -37,6 +33,18 @@ func (d *Daemon) setClock(ctx context.Context, records *store.Owned) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// tellTime tells it once. The error is that others do so now.
+func (d *Daemon) tellTime(ctx context.Context, records *store.Owned) error {
+	err := records.SetClock(ctx, d.name, d.clock.Tell())
+	if errors.Is(err, pool.ErrNotOwner) {
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("the other peers do not learn what time it is", zap.Error(err))
+	}
+	return nil
 }
 
 // followClock sets this peer's clock by those that tell the time after a revision,

@@ -74,6 +74,27 @@ func TestClocks(t *testing.T) {
 	})
 }
 
+// Time does not go back where nobody who heard what it was is left, nor forward for
+// ever with a machine that was years ahead.
+func TestTimeDoesNotGoBack(t *testing.T) {
+	for off, kept := range map[time.Duration]bool{10 * time.Minute: true, 2 * 365 * 24 * time.Hour: false} {
+		synctest.Test(t, func(t *testing.T) {
+			mem, begun := newModel(t), [2]int{}
+			stop := start(t, timekeeper("fast", mem, off, &begun[0]))
+			pass(time.Minute)
+			stop()
+			told := time.Now().Add(off)
+			pass(time.Second)
+			right := timekeeper("right", mem, 0, &begun[1])
+			defer start(t, right)()
+			pass(time.Minute)
+			if now := right.clock.Now(); now.After(told) != kept || begun[1] != 1 {
+				t.Errorf("%v after the last peer ended, that was %v ahead, it is %v; %d duties began", time.Minute, off, now.Sub(told), begun[1])
+			}
+		})
+	}
+}
+
 // A peer whose clock was wrong begins its duties anew.
 func TestDutiesBeginAnewWithAnotherTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,6 +76,10 @@ func (d *Daemon) allocatorDuty() duty {
 		a := allocator.New(allocator.Config{
 			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key), Now: d.clock.Now,
 		})
+		// Before anything is stamped: whoever goes on knows what it was stamped by.
+		if err := d.tellTime(ctx, records); err != nil {
+			return err
+		}
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return a.Run(ctx) })
 		g.Go(func() error { return d.forgetOffers(ctx, records) })

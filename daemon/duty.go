@@ -86,11 +86,14 @@ func (d *Daemon) sessions(ctx context.Context) error {
 // inSession opens a session and does duties until it ends, then hands over at
 // once what it still owns.
 func (d *Daemon) inSession(ctx context.Context) error {
-	// From before the peer shows itself: the others tell it the time then. What
-	// they said while it was away was said too long ago.
-	from, err := d.store.Latest(ctx)
+	// From before the peer shows itself: the others tell it the time then. Of what
+	// they said while it was away nobody knows how long ago it was: it is later.
+	told, from, err := d.store.Clock(ctx)
 	if err != nil {
 		return err
+	}
+	if changed := d.clock.NotBefore(told); changed != 0 {
+		d.log.Warn("clock set by what was told before; keep the machines' clocks right", zap.Duration("by", changed))
 	}
 	session, err := store.OpenSession(ctx, d.kv, d.cfg.Etcd.LeaseTTL, d.log)
 	if err != nil {

@@ -18,6 +18,9 @@ const (
 	// ClockJump is one with which what was measured before has no meaning any
 	// more.
 	ClockJump = 10 * time.Second
+	// believed is the most that the time is set forward by what was told before one
+	// listened: a machine that was years ahead once is not to be followed for ever.
+	believed = time.Hour
 	// mending is by which part of the time that passes the peer that tells the
 	// time goes back to its own clock: if it was told a wrong one, that heals.
 	mending = 100
@@ -64,6 +67,20 @@ func (c *Clock) Hear(at time.Time) time.Duration {
 	}
 	c.ahead = most
 	return changed
+}
+
+// NotBefore sets the clock forward to a time that another told before one listened,
+// and returns by how much it was changed. Nobody knows when that was, so it is that
+// late at least.
+func (c *Clock) NotBefore(told time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	behind := told.Sub(c.Own().Add(c.ahead))
+	if behind <= ClockSlack || behind > believed {
+		return 0
+	}
+	c.ahead += behind
+	return behind
 }
 
 // Tell returns the time for the others.

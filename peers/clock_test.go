@@ -48,3 +48,25 @@ func TestClockIsSetByWhoIsInTime(t *testing.T) {
 		}
 	}
 }
+
+// What was told before one listened is a time that is over: it sets the clock
+// forward, never back, and not beyond what a clock may well be wrong by.
+func TestNotBefore(t *testing.T) {
+	at := time.Unix(1_000_000, 0)
+	for told, want := range map[time.Duration]time.Duration{
+		-time.Hour: 0, ClockSlack: 0, time.Minute: time.Minute, believed: believed, believed + 1: 0,
+	} {
+		c := &Clock{Own: func() time.Time { return at }}
+		if changed := c.NotBefore(at.Add(told)); changed != want || !c.Now().Equal(at.Add(want)) {
+			t.Errorf("told %v: changed by %v to %v, want %v", told, changed, c.Now().Sub(at), want)
+		}
+		c.Hear(at.Add(2 * believed))
+		if changed := c.NotBefore(at.Add(told)); changed != 0 {
+			t.Errorf("told %v and then heard more: changed by %v", told, changed)
+		}
+	}
+	c := &Clock{Own: func() time.Time { return at }}
+	if changed := c.NotBefore(time.Time{}); changed != 0 {
+		t.Errorf("nothing was told, and the clock is changed by %v", changed)
+	}
+}

@@ -41,10 +41,20 @@ func (o *Owned) SetClock(ctx context.Context, peer string, at time.Time) error {
 	return nil
 }
 
-// Latest asks etcd for its revision.
-func (s *Store) Latest(ctx context.Context) (int64, error) {
-	_, at, err := s.kv.List(ctx, s.keys.clock())
-	return at, translate(err)
+// Clock asks etcd what time a peer told last, zero if none ever did, and for its
+// revision.
+func (s *Store) Clock(ctx context.Context) (told time.Time, revision int64, err error) {
+	items, revision, err := s.kv.List(ctx, s.keys.clock())
+	if err != nil {
+		return time.Time{}, 0, translate(err)
+	}
+	var c beat
+	for _, it := range items {
+		if it.Key == s.keys.clock() && json.Unmarshal(it.Value, &c) == nil {
+			told = c.At
+		}
+	}
+	return told, revision, nil
 }
 
 // FollowClock calls heard whenever a peer tells what time it is after a revision,
@@ -63,7 +73,7 @@ func (s *Store) FollowClock(ctx context.Context, from int64, heard func(peer str
 		sleep(ctx, pause)
 		pause = min(2*pause, longestPause)
 		// What was told meanwhile was told too long ago.
-		if at, err := s.Latest(ctx); err == nil {
+		if _, at, err := s.Clock(ctx); err == nil {
 			from, pause = at, firstPause
 		}
 	}
