@@ -48,13 +48,18 @@ func (s *Store) Clock(ctx context.Context) (told time.Time, revision int64, err 
 	if err != nil {
 		return time.Time{}, 0, translate(err)
 	}
-	var c beat
 	for _, it := range items {
-		if it.Key == s.keys.clock() && json.Unmarshal(it.Value, &c) == nil {
+		if c, ok := s.beat(it); ok {
 			told = c.At
 		}
 	}
 	return told, revision, nil
+}
+
+// beat reads the clock; false if an item is not it.
+func (s *Store) beat(it kv.Item) (c beat, ok bool) {
+	ok = it.Key == s.keys.clock() && json.Unmarshal(it.Value, &c) == nil && !c.At.IsZero()
+	return c, ok
 }
 
 // FollowClock calls heard whenever a peer tells what time it is after a revision,
@@ -94,8 +99,8 @@ func (s *Store) followClock(ctx context.Context, from int64, heard func(string, 
 			return b.Err
 		}
 		for _, e := range b.Events {
-			var c beat
-			if e.Type != kv.EventPut || e.Item.Key != s.keys.clock() || json.Unmarshal(e.Item.Value, &c) != nil || c.At.IsZero() {
+			c, ok := s.beat(e.Item)
+			if e.Type != kv.EventPut || !ok {
 				continue
 			}
 			if err := heard(c.Peer, c.At); err != nil {
