@@ -16,21 +16,19 @@ import (
 var errClock = errors.New("the clock of this machine differs from that of the other peers")
 
 // setClock tells the others what time it is, as the owner of the allocator's
-// duty, until ctx ends.
-func (d *Daemon) setClock(ctx context.Context, records *store.Owned) error {
-	joined, cancel := d.view.Load().SubscribePeers()
-	defer cancel()
+// duty and again when one has joined, until ctx ends.
+func (d *Daemon) setClock(ctx context.Context, records *store.Owned, joined <-chan struct{}) error {
 	tick := time.NewTicker(peers.BeatEvery)
 	defer tick.Stop()
 	for {
-		if err := d.tellTime(ctx, records); err != nil {
-			return err
-		}
 		select {
 		case <-tick.C:
 		case <-joined:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if err := d.tellTime(ctx, records); err != nil {
+			return err
 		}
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"poold/peers"
 	"poold/store"
 	"poold/store/kv"
@@ -20,9 +18,12 @@ func timekeeper(name string, records kv.KV, off time.Duration, begun *int) *Daem
 	var d *Daemon
 	d = newPeer(name, records, duty{key: "allocator", run: func(ctx context.Context, records *store.Owned) error {
 		*begun++
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return d.setClock(ctx, records) })
-		return g.Wait()
+		joined, cancel := d.view.Load().SubscribePeers()
+		defer cancel()
+		if err := d.tellTime(ctx, records); err != nil {
+			return err
+		}
+		return d.setClock(ctx, records, joined)
 	}})
 	d.clock.Own = func() time.Time { return time.Now().Add(off) }
 	return d

@@ -76,6 +76,8 @@ func (d *Daemon) allocatorDuty() duty {
 		a := allocator.New(allocator.Config{
 			Store: records, Catalog: d.united, Random: rand.Reader, Log: d.log, Registerer: d.registry.duty(key), Now: d.clock.Now,
 		})
+		joined, cancel := d.view.Load().SubscribePeers()
+		defer cancel()
 		// Before anything is stamped: whoever goes on knows what it was stamped by.
 		if err := d.tellTime(ctx, records); err != nil {
 			return err
@@ -83,7 +85,7 @@ func (d *Daemon) allocatorDuty() duty {
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return a.Run(ctx) })
 		g.Go(func() error { return d.forgetOffers(ctx, records) })
-		g.Go(func() error { return d.setClock(ctx, records) })
+		g.Go(func() error { return d.setClock(ctx, records, joined) })
 		return g.Wait()
 	}}
 }
