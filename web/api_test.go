@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -160,20 +159,7 @@ func TestWatch(t *testing.T) {
 	t.Cleanup(server.Close)
 	next := func(last, query, want string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/watch"+query, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if last != "" {
-			r.Header.Set("Last-Event-ID", last)
-		}
-		answer, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = answer.Body.Close() }() // it is not read to its end
-		lines := bufio.NewScanner(answer.Body)
-		lines.Scan() // it has begun
+		lines := watched(t, server, last, query)
 		if last == "" {
 			before := s.Snapshot()
 			after := *before

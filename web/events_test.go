@@ -164,13 +164,13 @@ func TestEventsOfWhatIsGone(t *testing.T) {
 	}
 }
 
-// watched is a stream of events after the last one that somebody has, which has
-// begun.
-func watched(t *testing.T, server *httptest.Server, last string) *bufio.Scanner {
+// watched is a stream of the events that a query wants after the last one that
+// somebody has, which has begun.
+func watched(t *testing.T, server *httptest.Server, last, query string) *bufio.Scanner {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/api/v1/watch", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/api/v1/watch"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestWatchAfterAllWasForgotten(t *testing.T) {
 	s.events.Forget(time.Now().Add(2 * defaultEventAge))
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	lines := watched(t, server, "")
+	lines := watched(t, server, "", "")
 	s.events.Add(time.Now(), []event.Event{{At: time.Now(), Kind: event.Peer, Name: "two", To: "joined"}})
 	s.live.tell()
 	for lines.Scan() {
@@ -215,7 +215,7 @@ func TestWatchGoesOn(t *testing.T) {
 	s := busy(t, 2*eventBatch+1)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	lines := watched(t, server, "1")
+	lines := watched(t, server, "1", "")
 	s.live.tell()
 	next := 2
 	for next <= 2*eventBatch+1 && lines.Scan() {
